@@ -1,0 +1,1 @@
+"""Who watched: records, durability, proof, erasure."""

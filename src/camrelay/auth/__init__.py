@@ -1,0 +1,1 @@
+"""Who may watch: tokens, policy, leases, the gate."""

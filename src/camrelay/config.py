@@ -1,0 +1,171 @@
+"""Every option of camrelay: its default, its unit, its limits. One TOML file becomes one Config.
+
+Unknown keys are refused with the line they stand on and the nearest known key; so are values out of range.
+This module reads no file and no environment: `load` takes the text.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of the file."""
+
+
+class Server(_Section, frozen=True):
+    """[server]: the HTTP listener that viewers, owners and the API use."""
+
+    #: Address and port, "[::]:8080" for every interface.
+    listen: str = "127.0.0.1:8080"
+    #: Where the outside world reaches this server, such as "https://cams.example"; "" means: as asked.
+    public_url: str = ""
+    #: Reverse proxies (addresses or CIDR networks) whose X-Forwarded-For is believed.
+    trusted_proxies: tuple[str, ...] = ()
+    #: How long a stop waits for viewers before it cuts them.
+    drain_s: Annotated[float, Meta(ge=0, le=60)] = 3.0
+    log_format: Literal["console", "json"] = "console"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Metrics(_Section, frozen=True):
+    """[metrics]: the Prometheus listener; never the one viewers use."""
+
+    enabled: bool = True
+    listen: str = "127.0.0.1:9464"
+
+
+class Webrtc(_Section, frozen=True):
+    """[webrtc]: WHEP viewers, all on one UDP port."""
+
+    enabled: bool = True
+    #: Address and UDP port of every WebRTC viewer.
+    listen: str = "0.0.0.0:8189"
+    #: Addresses told to browsers, for NAT and containers; empty: the addresses of this machine's interfaces.
+    advertise: tuple[str, ...] = ()
+    #: STUN/TURN URLs handed to browsers in the Link header, as "turn:user:password@host:3478?transport=udp".
+    ice_servers: tuple[str, ...] = ()
+    #: POST to finished DTLS handshake.
+    handshake_timeout_s: Seconds = 10.0
+    #: RFC 7675: no answered consent for this long, and the viewer is gone.
+    consent_timeout_s: Seconds = 30.0
+    max_viewers: Annotated[int, Meta(ge=1)] = 5000
+    #: How far back NACKs are answered.
+    history_s: Annotated[float, Meta(ge=1, le=10)] = 2.0
+    #: Pace of the GOP so far that a joining viewer is sent first, in bits per second.
+    start_burst_bps: Annotated[int, Meta(ge=1_000_000)] = 100_000_000
+
+
+class Hls(_Section, frozen=True):
+    """[hls]: LL-HLS and classic HLS from the same segments."""
+
+    enabled: bool = True
+    #: PART-TARGET. Parts are this long, give or take 15 % (rfc8216bis §4.4.4.9).
+    part_ms: Annotated[int, Meta(ge=100, le=2000)] = 200
+    #: Wished segment length; segments are cut at key frames, or without one when a GOP outgrows the target.
+    segment_s: Annotated[float, Meta(ge=1, le=10)] = 2.0
+    #: TARGETDURATION; constant for a playlist's life, so it must cover the longest GOP that is to stay whole.
+    target_duration_s: Annotated[int, Meta(ge=1, le=20)] = 4
+    #: Segments listed in the playlist; never less than 3 x TARGETDURATION in time.
+    window_segments: Annotated[int, Meta(ge=3, le=60)] = 7
+    #: No request for this long, and the viewing is over.
+    idle_timeout_s: Seconds = 30.0
+
+
+class Ring(_Section, frozen=True):
+    """[ring]: what one camera keeps in memory; whichever limit is reached first counts."""
+
+    seconds: Seconds = 30.0
+    max_bytes: Annotated[int, Meta(ge=1_000_000)] = 32_000_000
+
+
+class Ingest(_Section, frozen=True):
+    """[ingest]: reading cameras."""
+
+    cameras_per_worker: Annotated[int, Meta(ge=1, le=256)] = 16
+    #: TCP connect, DESCRIBE, SETUP and PLAY together.
+    open_timeout_s: Seconds = 15.0
+    #: No video access unit for this long, and the camera counts as gone, or 2 GOPs if that is longer.
+    stall_timeout_s: Seconds = 5.0
+    backoff_min_s: Seconds = 0.5
+    backoff_max_s: Seconds = 30.0
+    #: Cameras connecting at the same time, per relay.
+    connect_concurrency: Annotated[int, Meta(ge=1)] = 16
+
+
+class Egress(_Section, frozen=True):
+    """[egress]: the addresses cameras may have. Loopback and link-local are refused unless listed."""
+
+    #: CIDR networks with optional ports, "192.168.10.0/24:554,8554"; empty: every private network.
+    allow: tuple[str, ...] = ()
+
+
+class Auth(_Section, frozen=True):
+    """[auth]: who may watch."""
+
+    #: Issuer and audience of grant tokens made and accepted here.
+    issuer: str = "camrelay"
+    audience: str = "camrelay"
+    #: Longest life a grant token may claim.
+    max_token_life_s: Annotated[int, Meta(ge=60, le=604_800)] = 86_400
+    #: Accept ?token= as well as the Authorization header. Off: URLs end up in logs and histories.
+    query_tokens: bool = False
+    #: Media sessions, running or not, that may exist at once.
+    max_sessions: Annotated[int, Meta(ge=1)] = 20_000
+
+
+class Audit(_Section, frozen=True):
+    """[audit]: the access record."""
+
+    #: A viewing waits this long for its record to be durable, then is refused.
+    commit_timeout_s: Seconds = 2.0
+    #: Records waiting to be written; beyond it, new viewings are refused.
+    queue_limit: Annotated[int, Meta(ge=100)] = 65_536
+
+
+class Store(_Section, frozen=True):
+    """[store]: where camrelay keeps its keys, records and database."""
+
+    #: Made with mode 0700 at first start.
+    directory: str = "camrelay-data"
+    #: SQLAlchemy URL; "" means SQLite in the directory.
+    url: str = ""
+
+
+class Camera(_Section, frozen=True):
+    """[[camera]]: one camera."""
+
+    id: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+    #: rtsp:// or rtsps://, without user and password: those are fields of their own.
+    url: str
+    title: Annotated[str, Meta(max_length=200)] = ""
+    description: Annotated[str, Meta(max_length=2000)] = ""
+    #: IANA name of the camera's own time zone.
+    time_zone: str = "UTC"
+    username: str = ""
+    password: str = ""
+    transport: Literal["tcp", "udp"] = "tcp"
+    #: Who may watch without a token: "public" everybody, "private" nobody.
+    visibility: Literal["private", "public"] = "private"
+
+
+class Config(_Section, frozen=True):
+    """The whole file."""
+
+    server: Server = Server()
+    metrics: Metrics = Metrics()
+    webrtc: Webrtc = Webrtc()
+    hls: Hls = Hls()
+    ring: Ring = Ring()
+    ingest: Ingest = Ingest()
+    egress: Egress = Egress()
+    auth: Auth = Auth()
+    audit: Audit = Audit()
+    store: Store = Store()
+    camera: tuple[Camera, ...] = ()

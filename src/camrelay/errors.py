@@ -1,0 +1,271 @@
+"""Every error camrelay raises on purpose. The branch says whose fault it is.
+
+    CamrelayError
+    ├── ConfigError                  the operator's configuration
+    ├── SourceError                  the camera's side
+    │   ├── CameraUnreachable
+    │   ├── CameraAuthFailed
+    │   ├── UnsupportedCodec
+    │   ├── StreamInterrupted
+    │   └── EgressDenied             an address no camera may have
+    ├── MalformedMedia               bytes break their specification (cores raise these)
+    │   ├── BadNalUnit
+    │   ├── BadParameterSet
+    │   ├── BadPlaylist
+    │   ├── BadRtpPacket
+    │   ├── BadStunMessage
+    │   └── BadFeedMessage
+    ├── AccessDenied                 the viewer's authority; .reason goes to the access record
+    │   ├── TokenError
+    │   │   ├── TokenMalformed
+    │   │   ├── TokenSignatureInvalid
+    │   │   ├── TokenExpired
+    │   │   ├── TokenNotYetValid
+    │   │   └── TokenRevoked
+    │   ├── ScopeDenied              a sound token that does not reach this camera or action
+    │   └── SessionEnded             the media session was good once and is over
+    ├── ViewerError                  the viewer's request
+    │   ├── BadRequest
+    │   ├── PayloadTooLarge
+    │   ├── NegotiationFailed        no common codec, bad SDP
+    │   ├── PreconditionFailed
+    │   └── NotFound
+    ├── NotReady                     right request, wrong moment: say when to try again
+    │   ├── StreamNotReady
+    │   └── Overloaded
+    └── AuditError                   our own record
+        ├── AuditUnavailable
+        └── ChainBroken
+
+Errors carry data, not only text; texts never hold a URL, a token, a password or another program's words.
+`server.py` maps classes to HTTP statuses; nothing below it knows HTTP.
+"""
+
+from __future__ import annotations
+
+
+class CamrelayError(Exception):
+    """Root of the tree."""
+
+    #: Stable machine-readable name, used in problem+json, metrics labels and access records.
+    code = "internal"
+
+
+class ConfigError(CamrelayError):
+    """The configuration cannot be used.
+
+    Attributes:
+        line: 1-based line in the file, or None when the fault has no single place.
+        hint: what to do about it, or "".
+    """
+
+    code = "config"
+
+    def __init__(self, message: str, *, line: int | None = None, hint: str = "") -> None:
+        super().__init__(message)
+        self.line = line
+        self.hint = hint
+
+
+class SourceError(CamrelayError):
+    """The camera, or the way to it, failed."""
+
+    code = "source_failed"
+
+
+class CameraUnreachable(SourceError):
+    """No connection, or no answer in time."""
+
+    code = "unreachable"
+
+
+class CameraAuthFailed(SourceError):
+    """The camera refused the credentials. Trying again may lock the account (camera fault F11)."""
+
+    code = "credentials_refused"
+
+
+class UnsupportedCodec(SourceError):
+    """The camera offers no video that camrelay can relay."""
+
+    code = "unsupported_codec"
+
+
+class StreamInterrupted(SourceError):
+    """The camera was playing, then stopped."""
+
+    code = "interrupted"
+
+
+class EgressDenied(SourceError):
+    """The address is outside the configured egress networks."""
+
+    code = "egress_denied"
+
+
+class MalformedMedia(CamrelayError):
+    """Bytes break their specification."""
+
+    code = "malformed_media"
+
+
+class BadNalUnit(MalformedMedia):
+    """A NAL unit cannot be parsed (H.264 §7.3.1)."""
+
+
+class BadParameterSet(MalformedMedia):
+    """An SPS or PPS cannot be parsed (H.264 §7.3.2)."""
+
+
+class BadPlaylist(MalformedMedia):
+    """A playlist breaks rfc8216bis."""
+
+
+class BadRtpPacket(MalformedMedia):
+    """An RTP or RTCP packet breaks RFC 3550."""
+
+
+class BadStunMessage(MalformedMedia):
+    """A STUN message breaks RFC 8489 or fails its integrity check."""
+
+
+class BadFeedMessage(MalformedMedia):
+    """A message on the feed between worker and relay cannot be parsed."""
+
+
+class AccessDenied(CamrelayError):
+    """The request has no authority here.
+
+    Attributes:
+        reason: short closed word for the access record and the metrics; the viewer sees one generic sentence.
+    """
+
+    code = "denied"
+
+    def __init__(self, reason: str, message: str = "") -> None:
+        super().__init__(message or reason)
+        self.reason = reason
+
+
+class TokenError(AccessDenied):
+    """The grant token cannot be used."""
+
+    code = "bad_token"
+
+
+class TokenMalformed(TokenError):
+    """Not a grant token at all."""
+
+
+class TokenSignatureInvalid(TokenError):
+    """No known key made this signature."""
+
+
+class TokenExpired(TokenError):
+    """The token's time is over."""
+
+
+class TokenNotYetValid(TokenError):
+    """The token's time has not begun."""
+
+
+class TokenRevoked(TokenError):
+    """The token was withdrawn before its time."""
+
+
+class ScopeDenied(AccessDenied):
+    """The authority is sound and does not reach this camera or action. Answered like an unknown camera."""
+
+    code = "not_found"
+
+
+class SessionEnded(AccessDenied):
+    """The media session existed and is over: expired, revoked or closed."""
+
+    code = "session_ended"
+
+
+class ViewerError(CamrelayError):
+    """The viewer's request cannot be served as it is. The text is shown to the viewer."""
+
+    code = "bad_request"
+
+
+class BadRequest(ViewerError):
+    """A malformed request."""
+
+
+class PayloadTooLarge(ViewerError):
+    """A body over its limit."""
+
+    code = "too_large"
+
+
+class NegotiationFailed(ViewerError):
+    """Offer and camera have nothing in common, or the offer is not one."""
+
+    code = "negotiation_failed"
+
+
+class PreconditionFailed(ViewerError):
+    """A conditional request whose condition does not hold.
+
+    Attributes:
+        missing: True when the condition was required and absent (428), False when it does not match (412).
+    """
+
+    code = "precondition_failed"
+
+    def __init__(self, message: str, *, missing: bool = False) -> None:
+        super().__init__(message)
+        self.missing = missing
+
+
+class NotFound(ViewerError):
+    """Nothing there. Also what a foreign token learns about a camera."""
+
+    code = "not_found"
+
+
+class NotReady(CamrelayError):
+    """The same request may succeed later.
+
+    Attributes:
+        retry_after_s: whole seconds after which trying again makes sense.
+    """
+
+    code = "not_ready"
+
+    def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class StreamNotReady(NotReady):
+    """The camera has no live picture at the moment."""
+
+    code = "camera_not_live"
+
+
+class Overloaded(NotReady):
+    """A limit of this server is reached."""
+
+    code = "overloaded"
+
+
+class AuditError(CamrelayError):
+    """The access record failed: no record, no media."""
+
+    code = "audit_failed"
+
+
+class AuditUnavailable(AuditError):
+    """A record could not be made durable in time."""
+
+    code = "audit_unavailable"
+
+
+class ChainBroken(AuditError):
+    """The stored records do not match their proof."""
+
+    code = "chain_broken"

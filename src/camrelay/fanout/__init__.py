@@ -1,0 +1,1 @@
+"""Access units to viewers: one ring per camera, many outputs."""

@@ -1,0 +1,1 @@
+"""HLS and LL-HLS output (draft-pantos-hls-rfc8216bis)."""

@@ -1,0 +1,1 @@
+"""WebRTC output over WHEP (draft-ietf-wish-whep)."""

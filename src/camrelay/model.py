@@ -1,0 +1,195 @@
+"""The values that cross rooms. Everything here is plain data; only Viewer has a life.
+
+Time comes in two kinds and the name says which: `now` and `*_s` are monotonic seconds, `*_us` are integer
+microseconds of UTC. `pts` and `dts` are ticks of CLOCK_RATE on camrelay's own clock.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Callable
+from typing import NewType
+
+import msgspec
+
+CLOCK_RATE = 90_000
+
+CameraId = NewType("CameraId", str)
+
+#: Ids are dictionary keys and URL segments, never paths (abuse case 54).
+CAMERA_ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+class Codec(enum.StrEnum):
+    """What a video stream is made of."""
+
+    H264 = "h264"
+    H265 = "h265"
+
+
+class VideoParams(msgspec.Struct, frozen=True):
+    """What a decoder must know before the first key frame; equal values mean nothing changed.
+
+    `sps`, `pps` and `vps` are NAL units without start code or length. `rfc6381` is the codec string for HLS
+    and MSE, such as "avc1.64001f". `frame_rate` is frames per second, None when the stream does not say.
+    """
+
+    codec: Codec
+    sps: tuple[bytes, ...]
+    pps: tuple[bytes, ...]
+    width: int
+    height: int
+    rfc6381: str
+    frame_rate: float | None = None
+    vps: tuple[bytes, ...] = ()
+
+    @property
+    def profile_level_id(self) -> bytes:
+        """H.264 profile_idc, constraint flags and level_idc: bytes 1 to 3 of the SPS (RFC 6184 §8.1)."""
+        return self.sps[0][1:4]
+
+
+class AccessUnit(msgspec.Struct, frozen=True, gc=False):
+    """One coded picture, ready for every output.
+
+    `data` holds NAL units, each behind its 4-byte big-endian length (AVCC), without parameter sets and access
+    unit delimiters. `discontinuity` is True on the first unit after a break in the camera's own timeline;
+    `pts` and `dts` go on monotonically across it. `arrived_us` is when the worker had the whole unit.
+    """
+
+    pts: int
+    dts: int
+    is_key: bool
+    data: bytes
+    params: VideoParams
+    arrived_us: int
+    discontinuity: bool = False
+
+
+class CameraState(enum.StrEnum):
+    """What a camera is doing, in the words the page shows."""
+
+    CONNECTING = "connecting"
+    WAITING_FOR_KEY_FRAME = "waiting_for_key_frame"
+    LIVE = "live"
+    OFFLINE = "offline"
+
+
+class CameraStatus(msgspec.Struct, frozen=True):
+    """A camera's state since a moment. `reason` is an error code of errors.py, "" while all is well."""
+
+    state: CameraState
+    since_us: int
+    reason: str = ""
+    retry_at_us: int | None = None
+
+
+class Action(enum.StrEnum):
+    """What a grant allows."""
+
+    WATCH = "watch"
+    SNAPSHOT = "snapshot"
+
+
+class Protocol(enum.StrEnum):
+    """How a viewing is carried. Values are metric labels and record fields."""
+
+    HLS = "hls"
+    WEBRTC = "webrtc"
+    SNAPSHOT = "snapshot"
+
+
+class EndReason(enum.StrEnum):
+    """Why a viewing ended; closed list, written into the access record."""
+
+    CLIENT_CLOSED = "client_closed"
+    CLIENT_GONE = "client_gone"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    LAGGED = "lagged"
+    CAMERA_REMOVED = "camera_removed"
+    NEGOTIATION_TIMEOUT = "negotiation_timeout"
+    SERVER_STOP = "server_stop"
+    SERVER_CRASH = "server_crash"
+
+
+class EventType(enum.StrEnum):
+    """What an access record tells."""
+
+    START = "stream.start"
+    STOP = "stream.stop"
+    DENY = "stream.deny"
+
+
+class AccessEvent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line of the access log. `viewing` joins a start with its stop.
+
+    `camera` is what was asked for, known or not. `ip_prefix` is already truncated (/24, /48) and `agent` is a
+    family such as "Chrome", never the header.
+    """
+
+    type: EventType
+    ts_us: int
+    camera: str
+    outcome: str
+    protocol: str = ""
+    viewing: str = ""
+    session: str = ""
+    subject: str = ""
+    reason: str = ""
+    ip_prefix: str = ""
+    agent: str = ""
+    bytes_sent: int = 0
+    duration_ms: int = 0
+
+
+class Viewer:
+    """One viewing: one authority, one camera, one protocol. `auth.gate` is its only maker.
+
+    Outputs add to `bytes_sent` and register what stops them with `on_end`. Whoever learns first that the
+    viewing is over calls `end`; the callbacks then run once, in the same tick, in order of registration.
+    """
+
+    __slots__ = ("_callbacks", "bytes_sent", "camera", "end_reason", "id", "protocol", "session", "subject")
+
+    def __init__(self, *, id: str, session: str, camera: CameraId, protocol: Protocol, subject: str) -> None:
+        self.id = id
+        self.session = session
+        self.camera = camera
+        self.protocol = protocol
+        self.subject = subject
+        self.bytes_sent = 0
+        self.end_reason: EndReason | None = None
+        self._callbacks: dict[int, Callable[[EndReason], None]] = {}
+
+    def on_end(self, callback: Callable[[EndReason], None]) -> Callable[[], None]:
+        """Calls `callback(reason)` when the viewing ends, at once if it has ended.
+
+        Returns:
+            A function that forgets the callback again.
+        """
+        if self.end_reason is not None:
+            callback(self.end_reason)
+            return lambda: None
+        key = id(callback)
+        while key in self._callbacks:
+            key += 1
+        self._callbacks[key] = callback
+        return lambda: void(self._callbacks.pop(key, None))
+
+    def end(self, reason: EndReason) -> None:
+        """Ends the viewing; later calls change nothing."""
+        if self.end_reason is not None:
+            return
+        self.end_reason = reason
+        callbacks, self._callbacks = self._callbacks, {}
+        for callback in callbacks.values():
+            callback(reason)
+
+    def __repr__(self) -> str:
+        return f"<Viewer {self.id} {self.camera} {self.protocol} {self.end_reason or 'running'}>"
+
+
+def void(_: object) -> None:
+    """Drops a value where a callable must return None."""

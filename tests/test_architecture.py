@@ -1,0 +1,187 @@
+"""Who may import whom: the rooms of the design, asserted by walking the imports.
+
+errors, model, config <- cores <- shells, metrics, store <- server, app <- cli. Downwards or inside one's own
+room, no cycles, no late imports, and each third-party door has its keepers.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parent.parent / "src"
+
+BASE = {"errors", "model", "config"}
+
+#: Synchronous, no I/O, no clock, no logging, no asyncio.
+CORES = {
+    "ingest.h264",
+    "ingest.timeline",
+    "ingest.backoff",
+    "ingest.feed",
+    "ingest.egress",
+    "fanout.ring",
+    "fanout.hls.fmp4",
+    "fanout.hls.segmenter",
+    "fanout.hls.playlist",
+    "fanout.webrtc.rtp",
+    "fanout.webrtc.srtp",
+    "fanout.webrtc.ice",
+    "auth.token",
+    "auth.policy",
+    "auth.lease",
+    "audit.record",
+    "audit.chain",
+    "audit.identity",
+}
+
+#: Composition: may import every room.
+TOP = {"server", "app", "pages", "demo", "cli", "__main__"}
+
+ROOMS = {"ingest", "fanout", "auth", "audit"}
+
+#: Modules that do or wait for something. A core knows none of them.
+IMPURE = {
+    "asyncio", "concurrent", "http", "logging", "multiprocessing", "os", "pathlib", "random", "secrets",
+    "select", "signal", "socket", "sqlite3", "ssl", "subprocess", "tempfile", "threading", "time", "urllib",
+    "aiohttp", "uvloop", "prometheus_client", "sqlalchemy",
+}  # fmt: skip
+
+#: Third-party door -> the modules that may open it. A name ending in "." stands for everything below it.
+KEEPERS = {
+    "av": {"ingest.worker", "ingest.snapshot", "simulate", "tools."},
+    "aiortc": {"fanout.webrtc.peer", "tools."},
+    "onvif": {"ingest.onvif"},
+    "zeep": {"ingest.onvif"},
+    "prometheus_client": {"metrics"},
+    "sqlalchemy": {"store", "migrations."},
+    "alembic": {"store", "migrations."},
+    "jwt": {"auth.token"},
+    "argon2": {"auth.password"},
+    "jinja2": {"pages"},
+    "click": {"cli"},
+}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(SRC / "camrelay").with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(p): p for p in sorted((SRC / "camrelay").rglob("*.py"))}
+
+
+def imports(path: Path) -> list[tuple[str, int, bool]]:
+    """(dotted name, line, at top level) of every import; `from a import b` counts as a.b when that is a module."""
+    found = []
+    tree = ast.parse(path.read_text())
+    top = set()
+    for node in tree.body:
+        top.add(node)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            top.update(node.body)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, node.lineno, node in top) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                is_module = full.removeprefix("camrelay.") in MODULES
+                found.append((full if is_module else str(node.module), node.lineno, node in top))
+    return found
+
+
+def own(name: str) -> str | None:
+    """The module's name inside camrelay, None for anybody else's."""
+    if name == "camrelay":
+        return ""
+    return name.removeprefix("camrelay.") if name.startswith("camrelay.") else None
+
+
+def room(module: str) -> str:
+    return module.split(".")[0]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_downwards_or_stay_in_the_room(module: str) -> None:
+    """A room never imports another room, a core never a shell, nobody the composition root."""
+    for name, line, _ in imports(MODULES[module]):
+        target = own(name)
+        if target is None or target == "":
+            continue
+        where = f"{module}:{line} imports {target}"
+        if module in TOP or room(module) == "tools":
+            assert module in TOP or target not in TOP, where
+            continue
+        assert target not in TOP, where
+        assert room(target) != "tools", where
+        if target in BASE:
+            continue
+        assert module not in BASE, where
+        if module in CORES:
+            assert target in CORES, where
+            assert room(target) == room(module), where
+        elif room(module) in ROOMS and room(target) in ROOMS:
+            assert room(target) == room(module), where
+
+
+@pytest.mark.parametrize("module", sorted((CORES | BASE) & set(MODULES)))
+def test_cores_are_pure(module: str) -> None:
+    """A core imports nothing that does I/O, reads a clock, logs, or waits."""
+    for name, line, _ in imports(MODULES[module]):
+        assert name.split(".")[0] not in IMPURE, f"{module}:{line} imports {name}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_each_third_party_door_has_its_keepers(module: str) -> None:
+    """libav, aiortc, the database and the like are opened in one place each."""
+    for name, line, _ in imports(MODULES[module]):
+        keepers = KEEPERS.get(name.split(".")[0])
+        if keepers is None:
+            continue
+        allowed = module in keepers or any(k.endswith(".") and module.startswith(k) for k in keepers)
+        assert allowed, f"{module}:{line} imports {name}; its keepers are {sorted(keepers)}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_late_imports(module: str) -> None:
+    """Imports stand at the top of the file, where they can be seen."""
+    for name, line, at_top in imports(MODULES[module]):
+        assert at_top, f"{module}:{line} imports {name} late"
+
+
+def test_no_cycles() -> None:
+    """The import graph is a graph one can read from the bottom up."""
+    graph = {m: {t for n, _, _ in imports(p) if (t := own(n)) in MODULES and t} for m, p in MODULES.items()}
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " -> ".join((*path, module))
+        if module in done:
+            return
+        for target in sorted(graph[module]):
+            visit(target, (*path, module))
+        done.add(module)
+
+    for module in graph:
+        visit(module, ())
+
+
+def test_the_relay_process_never_reaches_the_library_that_can_crash_it() -> None:
+    """From app, no chain of imports of ours ends in `av` (the keepers of av are subprocesses and tools)."""
+    graph = {m: [n for n, _, _ in imports(p)] for m, p in MODULES.items()}
+    seen: set[str] = set()
+    queue = [m for m in ("app",) if m in MODULES]
+    while queue:
+        module = queue.pop()
+        if module in seen:
+            continue
+        seen.add(module)
+        for name in graph[module]:
+            assert name.split(".")[0] != "av", f"{module} imports {name} in the relay process"
+            target = own(name)
+            if target in MODULES and target:
+                queue.append(target)
