@@ -37,6 +37,9 @@ camera_reconnects = _counter(
 camera_discontinuities = _counter(
     "camrelay_camera_discontinuities_total", "Breaks in the camera's timeline.", "camera"
 )
+camera_output_failures = _counter(
+    "camrelay_camera_output_failures_total", "Outputs of a camera detached because they failed.", "camera"
+)
 viewers = _gauge("camrelay_viewers", "Viewings running now.", "camera", "protocol")
 viewer_bytes = _counter("camrelay_viewer_bytes_total", "Media bytes sent to viewers.", "camera", "protocol")
 viewer_lagged = _counter(

@@ -1,0 +1,97 @@
+"""One camera's meeting point: what arrives goes into the ring and to every output, in that order.
+
+The hub knows no protocol. Outputs are called synchronously and must be quick; one that raises is detached,
+logged and counted, so that it can hurt neither the camera nor the other outputs.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from camrelay import config, metrics
+from camrelay.fanout.ring import Ring
+from camrelay.model import AccessUnit, CameraId, CameraStatus, VideoParams
+
+logger = logging.getLogger("camrelay.fanout")
+
+
+class Output(Protocol):
+    """What can be attached to a hub. Both methods run inside the camera's own call: no waiting in them."""
+
+    def access_unit(self, au: AccessUnit) -> None:
+        """Takes the newest access unit; it is in the ring already."""
+        ...
+
+    def status(self, status: CameraStatus) -> None:
+        """Learns that the camera's state changed."""
+        ...
+
+
+class Hub:
+    """Fans one camera out to its outputs.
+
+    Attributes:
+        camera: whose access units these are.
+        ring: the last seconds of them.
+        status: the camera's last known state, None before the first word from the source.
+        params: of the newest access unit, None before the first one.
+    """
+
+    def __init__(self, camera: CameraId, limits: config.Ring) -> None:
+        self.camera = camera
+        self.ring = Ring(limits.seconds, limits.max_bytes)
+        self.status: CameraStatus | None = None
+        self.params: VideoParams | None = None
+        # Replaced, never changed: an output may attach or detach while the hub walks the tuple.
+        self._outputs: tuple[Output, ...] = ()
+
+    def attach(self, output: Output) -> Callable[[], None]:
+        """Adds an output, which learns the state at once and gets every access unit from the next one on.
+
+        What came before is in `ring`. As attaching is synchronous, reading the ring in the same tick leaves
+        neither gap nor repetition.
+
+        Returns:
+            A function that detaches it; calling it twice does no harm.
+        """
+        self._outputs = (*self._outputs, output)
+        if self.status is not None:
+            self._tell(output, output.status, self.status)
+        return lambda: self._detach(output)
+
+    def publish(self, au: AccessUnit) -> None:
+        """Takes the camera's newest access unit."""
+        self.params = au.params
+        self.ring.append(au)
+        for output in self._outputs:
+            # Not through _tell: this is the hottest call of the relay.
+            try:
+                output.access_unit(au)
+            except Exception:
+                self._expel(output)
+
+    def set_status(self, status: CameraStatus) -> None:
+        """Takes the camera's new state."""
+        self.status = status
+        for output in self._outputs:
+            self._tell(output, output.status, status)
+
+    def _tell(self, output: Output, call: Callable[[CameraStatus], None], status: CameraStatus) -> None:
+        try:
+            call(status)
+        except Exception:
+            self._expel(output)
+
+    def _expel(self, output: Output) -> None:
+        self._detach(output)
+        metrics.camera_output_failures.labels(self.camera).inc()
+        logger.exception("output %s failed, detached", type(output).__name__, extra={"camera": self.camera})
+
+    def _detach(self, output: Output) -> None:
+        self._outputs = tuple(other for other in self._outputs if other is not output)
+
+    def __repr__(self) -> str:
+        state = self.status.state if self.status else "no state yet"
+        return f"<Hub {self.camera} {state}, {len(self._outputs)} outputs, {self.ring!r}>"

@@ -1,0 +1,74 @@
+"""Valid values for tests: override only what the test is about."""
+
+from __future__ import annotations
+
+from camrelay.model import CLOCK_RATE, AccessUnit, Codec, VideoParams
+
+#: When the first access unit of a test arrives.
+ARRIVED_US = 1_700_000_000_000_000
+
+#: High profile, 4:2:0, 8 bit, 25 fps, as x264 writes them: level 3.0 at 640 x 360, level 3.1 at 1280 x 720.
+SPS_360P = bytes.fromhex("6764001eacb201405ff2c2000003000200000300651e2c5c90")
+SPS_720P = bytes.fromhex("6764001facb200a00b7420000003002000000651e30649")
+PPS = bytes.fromhex("68ebc3cb22c0")
+
+
+def make_params(*, sps: bytes = SPS_360P, pps: bytes = PPS, frame_rate: float | None = 25.0) -> VideoParams:
+    """What a decoder must know of a 640 x 360 stream, or of a 1280 x 720 one with `sps=SPS_720P`."""
+    width, height = (1280, 720) if sps == SPS_720P else (640, 360)
+    return VideoParams(
+        codec=Codec.H264,
+        sps=(sps,),
+        pps=(pps,),
+        width=width,
+        height=height,
+        rfc6381=f"avc1.{sps[1:4].hex()}",
+        frame_rate=frame_rate,
+    )
+
+
+PARAMS = make_params()
+
+
+def make_au(
+    dts: int = 0,
+    *,
+    pts: int | None = None,
+    is_key: bool = False,
+    size: int = 100,
+    params: VideoParams = PARAMS,
+    discontinuity: bool = False,
+) -> AccessUnit:
+    """An access unit of one slice NAL unit of `size` bytes, its length included, that arrives at its time."""
+    nal_unit = bytes([0x65 if is_key else 0x41]).ljust(size - 4, b"\x80")
+    return AccessUnit(
+        pts=dts if pts is None else pts,
+        dts=dts,
+        is_key=is_key,
+        data=len(nal_unit).to_bytes(4, "big") + nal_unit,
+        params=params,
+        arrived_us=ARRIVED_US + dts * 1_000_000 // CLOCK_RATE,
+        discontinuity=discontinuity,
+    )
+
+
+def make_gop(
+    dts: int = 0,
+    *,
+    units: int = 25,
+    fps: int = 25,
+    size: int = 100,
+    params: VideoParams = PARAMS,
+    discontinuity: bool = False,
+) -> list[AccessUnit]:
+    """A key frame and the access units that follow it, evenly spaced."""
+    return [
+        make_au(
+            dts + i * CLOCK_RATE // fps,
+            is_key=i == 0,
+            size=size,
+            params=params,
+            discontinuity=discontinuity and i == 0,
+        )
+        for i in range(units)
+    ]
