@@ -1,0 +1,72 @@
+# make demo    set up, start two simulated cameras and the relay, print a sign-in link
+# make test    set up, then every check and every test
+# Everything made here stands in .venv/, node_modules/ and demo-data/, all of them ignored by git.
+
+PYTHON ?= python3
+ARGS ?=
+
+BIN := .venv/bin
+RUNTIME := .venv/runtime.stamp
+DEV := .venv/dev.stamp
+VENDOR := src/camrelay/web/static/vendor
+HLS_JS := $(VENDOR)/hls.min.js
+UV := uv==0.13.9
+
+PIP_INSTALL := .ci/retry $(BIN)/pip install --quiet --no-compile --disable-pip-version-check
+LOCKED := --require-hashes --only-binary :all:
+INSTALL_CHECKOUT := $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+COMPILE := $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \
+	--generate-hashes --no-header --no-annotate --upgrade pyproject.toml
+
+.PHONY: help demo test lint types lock clean packages-demo packages-test
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+	@echo 'make lint    ruff, check and format'
+	@echo 'make types   mypy, strict'
+	@echo 'make lock    renew requirements.lock and requirements-dev.lock'
+	@echo 'make clean   remove what make made'
+
+demo: $(RUNTIME) $(HLS_JS)
+	$(BIN)/camrelay demo $(ARGS)
+
+test: $(DEV) $(HLS_JS) lint types
+	$(BIN)/pytest $(ARGS)
+
+lint: $(DEV)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(DEV)
+	$(BIN)/mypy
+
+packages-demo packages-test: packages-%:
+	@PYTHON=$(PYTHON) .ci/packages $*
+
+$(BIN)/pip: | packages-demo
+	$(PYTHON) -m venv .venv
+
+$(RUNTIME): requirements.lock pyproject.toml | $(BIN)/pip
+	$(PIP_INSTALL) $(LOCKED) --requirement requirements.lock
+	$(INSTALL_CHECKOUT)
+	touch $@
+
+# The development lock is the runtime lock and more: after it, `make demo` has nothing left to install.
+$(DEV): requirements-dev.lock pyproject.toml | packages-test $(BIN)/pip
+	$(PIP_INSTALL) $(LOCKED) --requirement requirements-dev.lock
+	$(INSTALL_CHECKOUT)
+	touch $(RUNTIME) $@
+
+$(HLS_JS): package-lock.json | packages-demo
+	.ci/retry npm ci --ignore-scripts --no-audit --no-fund
+	mkdir -p $(VENDOR)
+	cp node_modules/hls.js/dist/hls.min.js $@
+
+lock: $(DEV)
+	$(PIP_INSTALL) $(UV)
+	$(COMPILE) --group build --output-file requirements.lock
+	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved
+
+clean:
+	rm -rf .venv node_modules $(VENDOR) build dist demo-data
