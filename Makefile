@@ -9,7 +9,7 @@ BIN := .venv/bin
 RUNTIME := .venv/runtime.stamp
 DEV := .venv/dev.stamp
 VENDOR := src/camrelay/web/static/vendor
-HLS_JS := $(VENDOR)/hls.min.js
+HLS_JS := $(VENDOR)/hls.light.min.mjs
 UV := uv==0.13.9
 
 PIP_INSTALL := .ci/retry $(BIN)/pip install --quiet --no-compile --disable-pip-version-check
@@ -60,7 +60,8 @@ $(DEV): requirements-dev.lock pyproject.toml | packages-test $(BIN)/pip
 $(HLS_JS): package-lock.json | packages-demo
 	.ci/retry npm ci --ignore-scripts --no-audit --no-fund
 	mkdir -p $(VENDOR)
-	cp node_modules/hls.js/dist/hls.min.js $@
+	cp node_modules/hls.js/dist/hls.light.min.mjs $@
+	cp node_modules/hls.js/LICENSE $(VENDOR)/hls.LICENSE
 
 lock: $(DEV)
 	$(PIP_INSTALL) $(UV)
