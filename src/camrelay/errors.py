@@ -17,6 +17,7 @@
     │   └── BadFeedMessage
     ├── AccessDenied                 the viewer's authority; .reason goes to the access record
     │   ├── TokenError
+    │   │   ├── TokenMissing
     │   │   ├── TokenMalformed
     │   │   ├── TokenSignatureInvalid
     │   │   ├── TokenExpired
@@ -35,6 +36,7 @@
     │   └── Overloaded
     └── AuditError                   our own record
         ├── AuditUnavailable
+        ├── BadRecord
         └── ChainBroken
 
 Errors carry data, not only text; texts never hold a URL, a token, a password or another program's words.
@@ -153,6 +155,12 @@ class TokenError(AccessDenied):
     code = "bad_token"
 
 
+class TokenMissing(TokenError):
+    """No token where one is needed; an unknown camera answers the same, so nobody learns which ids exist."""
+
+    code = "token_required"
+
+
 class TokenMalformed(TokenError):
     """Not a grant token at all."""
 
@@ -263,6 +271,12 @@ class AuditUnavailable(AuditError):
     """A record could not be made durable in time."""
 
     code = "audit_unavailable"
+
+
+class BadRecord(AuditError):
+    """A stored line is not an access record in its canonical form."""
+
+    code = "bad_record"
 
 
 class ChainBroken(AuditError):

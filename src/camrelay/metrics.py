@@ -56,6 +56,7 @@ auth_decisions = _counter(
 media_sessions = _gauge("camrelay_media_sessions", "Media sessions that are alive.")
 revocation = _histogram("camrelay_revocation_seconds", "From a revocation to the last viewing cut.")
 audit_records = _counter("camrelay_audit_records_total", "Access records made durable.", "class")
+audit_lost = _counter("camrelay_audit_lost_total", "Access records that could not be written.", "class")
 audit_commit = _histogram("camrelay_audit_commit_seconds", "From a record to its durability.")
 event_loop_lag = _histogram("camrelay_event_loop_lag_seconds", "How late the event loop runs its timers.")
 worker_restarts = _counter("camrelay_worker_restarts_total", "Ingest workers replaced.", "worker")

@@ -112,6 +112,8 @@ class EndReason(enum.StrEnum):
     NEGOTIATION_TIMEOUT = "negotiation_timeout"
     SERVER_STOP = "server_stop"
     SERVER_CRASH = "server_crash"
+    #: The start was written after its viewer had been refused for want of a record.
+    AUDIT_UNAVAILABLE = "audit_unavailable"
 
 
 class EventType(enum.StrEnum):
@@ -120,13 +122,16 @@ class EventType(enum.StrEnum):
     START = "stream.start"
     STOP = "stream.stop"
     DENY = "stream.deny"
+    #: The log begins and ends here; between a stop and a start nothing could be watched.
+    NODE_START = "node.start"
+    NODE_STOP = "node.stop"
 
 
 class AccessEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line of the access log. `viewing` joins a start with its stop.
 
     `camera` is what was asked for, known or not. `ip_prefix` is already truncated (/24, /48) and `agent` is a
-    family such as "Chrome", never the header.
+    family such as "Chrome", never the header. `count` is above 1 when one line stands for a flood of the same.
     """
 
     type: EventType
@@ -142,6 +147,7 @@ class AccessEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     agent: str = ""
     bytes_sent: int = 0
     duration_ms: int = 0
+    count: int = 1
 
 
 class Viewer:
