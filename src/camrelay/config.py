@@ -1,15 +1,23 @@
 """Every option of camrelay: its default, its unit, its limits. One TOML file becomes one Config.
 
 Unknown keys are refused with the line they stand on and the nearest known key; so are values out of range.
-This module reads no file and no environment: `load` takes the text.
+This module reads no file and no environment: `load` takes the text and the variables.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import ipaddress
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
+
+from camrelay.config_fault import Fault, dotted, misfit, unknown_keys
+from camrelay.errors import ConfigError
+from camrelay.toml_lines import Path, line_of
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
@@ -141,7 +149,7 @@ class Store(_Section, frozen=True):
 class Camera(_Section, frozen=True):
     """[[camera]]: one camera."""
 
-    id: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+    id: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z")]
     #: rtsp:// or rtsps://, without user and password: those are fields of their own.
     url: str
     title: Annotated[str, Meta(max_length=200)] = ""
@@ -169,3 +177,107 @@ class Config(_Section, frozen=True):
     audit: Audit = Audit()
     store: Store = Store()
     camera: tuple[Camera, ...] = ()
+
+
+#: Options that may hold a secret, and so may be "${NAME}": the value of that environment variable.
+SECRETS: tuple[Path, ...] = (("camera", "password"), ("store", "url"), ("webrtc", "ice_servers"))
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def load(text: str, environment: Mapping[str, str] | None = None) -> Config:
+    """Reads a whole configuration; `environment` fills the SECRETS written as "${NAME}".
+
+    Raises:
+        ConfigError: not TOML, an unknown key, a value out of its range, an unset variable, or options that
+            contradict each other; with the line, and the nearest known key or the accepted range as hint.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as e:
+        # Its words tell what was expected and where, never a value; without a line they mean the end.
+        line = re.search(r"at line (\d+)", str(e))
+        end = text.rstrip().count("\n") + 1
+        raise ConfigError(f"not TOML: {e}", line=int(line[1]) if line else end) from None
+    for fault in (*unknown_keys(data, Config), *_fill_secrets(data, (), environment or {})):
+        raise _error(text, fault)
+    try:
+        config = msgspec.convert(data, Config)
+    except msgspec.ValidationError as e:
+        raise _error(text, misfit(str(e), Config)) from None
+    for fault in _contradictions(config):
+        raise _error(text, fault)
+    return config
+
+
+def split_address(listen: str) -> tuple[str, int]:
+    """The IP address and the port of an option such as "127.0.0.1:8080" or "[::]:8080".
+
+    Raises:
+        ConfigError: it is not that; port 0 means any free one.
+    """
+    host, _, port = listen.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    try:
+        address = ipaddress.ip_address(host[1:-1] if bracketed else host)
+    except ValueError:
+        address = None
+    if address is None or (address.version == 6) != bracketed or not re.fullmatch(r"[0-9]{1,5}", port):
+        raise ConfigError("not an IP address and a port, such as 127.0.0.1:8080 or [::]:8080")
+    if int(port) > 65535:
+        raise ConfigError("a port is at most 65535")
+    return str(address), int(port)
+
+
+def _error(text: str, fault: Fault) -> ConfigError:
+    return ConfigError(
+        f"{dotted(fault.path)} {fault.message}", line=line_of(text, fault.path), hint=fault.hint
+    )
+
+
+def _fill_secrets(data: Any, path: Path, environment: Mapping[str, str]) -> Iterator[Fault]:
+    """Fills in place; yields each variable that is not set."""
+    for key, value in data.items() if isinstance(data, dict) else enumerate(data):
+        inner: Path = (*path, key)
+        if isinstance(value, dict | list):
+            yield from _fill_secrets(value, inner, environment)
+        elif isinstance(value, str) and tuple(p for p in inner if isinstance(p, str)) in SECRETS:
+            variable = _VARIABLE.fullmatch(value)
+            if variable and variable[1] not in environment:
+                yield Fault(inner, f"needs {variable[1]}, which is not set in the environment")
+            elif variable:
+                data[key] = environment[variable[1]]
+
+
+def _contradictions(config: Config) -> Iterator[Fault]:
+    """What types cannot say."""
+    listeners = (("server", config.server), ("metrics", config.metrics), ("webrtc", config.webrtc))
+    for section, options in listeners:
+        try:
+            split_address(options.listen)
+        except ConfigError as e:
+            yield Fault((section, "listen"), f"is {e}")
+    shared = config.metrics.listen == config.server.listen and not config.server.listen.endswith(":0")
+    if config.metrics.enabled and shared:
+        yield Fault(("metrics", "listen"), "is the listener that viewers use")
+    if not all(_is_network(network) for network in config.server.trusted_proxies):
+        yield Fault(("server", "trusted_proxies"), "names something that is no address or network")
+    if not all(_is_network(address) and "/" not in address for address in config.webrtc.advertise):
+        yield Fault(("webrtc", "advertise"), "names something that is no IP address")
+    if config.hls.segment_s > config.hls.target_duration_s:
+        yield Fault(("hls", "segment_s"), "is over target_duration_s, the longest a segment may be")
+    if config.ingest.backoff_min_s > config.ingest.backoff_max_s:
+        yield Fault(("ingest", "backoff_min_s"), "is over backoff_max_s")
+    seen: set[str] = set()
+    for i, camera in enumerate(config.camera):
+        if camera.id in seen:
+            yield Fault(("camera", i, "id"), f"{camera.id!r} is taken by a camera above")
+        seen.add(camera.id)
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
