@@ -1,0 +1,209 @@
+"""Thousands of WHEP viewers in one process on one core.
+
+One epoll holds all media sockets and is itself one file descriptor of the event loop, so a wake-up of asyncio
+is paid once per batch and not once per viewer. A receive is one system call for an access unit, and its
+sequence numbers are checked in one comparison; only a sample is opened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import select
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import aiohttp
+
+from benchmarks.whep.dtls import Certificate
+from benchmarks.whep.mmsg import Datagrams, dropped
+from benchmarks.whep.sample import Sample
+from benchmarks.whep.viewer import JoinFailed, Sampling, Viewer
+
+#: Sockets served before other callbacks of the event loop get their turn.
+_BATCH = 512
+
+#: RFC 7675 §5.1: a consent check about every 5 s.
+_CONSENT_INTERVAL_S = 5.0
+
+#: Joins under way at once; a browser crowd does not wait for one another, a handshake is a millisecond of
+#: CPU.
+_JOINS_AT_ONCE = 16
+
+
+class Totals(NamedTuple):
+    """The account of the whole crowd at one moment; differences of two are what a measurement reports."""
+
+    at: float
+    viewers: int
+    packets: int
+    bytes: int
+    missing: int
+    late: int
+    #: Packets the load client itself lost: its sockets' buffers were full.
+    dropped: int
+
+
+class Crowd:
+    """Viewers that join, are counted, and leave.
+
+    Args:
+        gro: receive runs of packets in one piece (UDP_GRO).
+        sample_every: each n-th viewer decrypts what it gets, and reads the camera's clock.
+        decode_every: each n-th of those decodes pictures too.
+        reports_s: seconds between receiver reports of a viewer, as browsers send them; 0 for none.
+    """
+
+    def __init__(
+        self, *, gro: bool = True, sample_every: int = 100, decode_every: int = 10, reports_s: float = 1.0
+    ) -> None:
+        self._datagrams = Datagrams(gro=gro)
+        self._sample_every = sample_every
+        self._decode_every = decode_every
+        self._reports_s = reports_s
+        self._certificate = Certificate()
+        self._epoll = select.epoll()
+        self._by_fd: dict[int, Viewer] = {}
+        self._http: aiohttp.ClientSession | None = None
+        self._timer: asyncio.Task[None] | None = None
+        self._made = 0
+        self.viewers: list[Viewer] = []
+        self.failures: collections.Counter[str] = collections.Counter()
+
+    async def __aenter__(self) -> Crowd:
+        asyncio.get_running_loop().add_reader(self._epoll.fileno(), self._drain)
+        self._http = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=10), connector=aiohttp.TCPConnector(limit=_JOINS_AT_ONCE)
+        )
+        self._timer = asyncio.create_task(self._keep_alive())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._http is not None
+        assert self._timer is not None
+        self._timer.cancel()
+        asyncio.get_running_loop().remove_reader(self._epoll.fileno())
+        self._epoll.close()
+        viewers, self.viewers = self.viewers, []
+        places = asyncio.Semaphore(_JOINS_AT_ONCE)
+
+        async def leave(viewer: Viewer) -> None:
+            async with places:
+                assert self._http is not None
+                await viewer.leave(self._http)
+
+        await asyncio.gather(*map(leave, viewers))
+        await self._http.close()
+
+    def add(self) -> Viewer:
+        """A viewer whose socket is read from now on, not yet joined."""
+        viewer = Viewer(self._datagrams, self._sampling(self._made))
+        self._made += 1
+        self._by_fd[viewer.fd] = viewer
+        self._epoll.register(viewer.fd, select.EPOLLIN)
+        self.viewers.append(viewer)
+        return viewer
+
+    def _sampling(self, number: int) -> Sampling:
+        sample, rest = divmod(number, self._sample_every)
+        if rest:
+            return "count"
+        return "open" if sample % self._decode_every else "decode"
+
+    def discard(self, viewer: Viewer) -> None:
+        """Forgets a viewer and closes its socket."""
+        self._epoll.unregister(viewer.fd)
+        del self._by_fd[viewer.fd]
+        self.viewers.remove(viewer)
+        viewer.udp.close()
+
+    async def join(
+        self,
+        url: str,
+        count: int,
+        *,
+        per_second: float,
+        headers: dict[str, str] | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[Viewer]:
+        """Lets `count` viewers join, evenly spread in time; failures are counted by reason.
+
+        Returns:
+            Those that succeeded.
+        """
+        places = asyncio.Semaphore(_JOINS_AT_ONCE)
+        began = time.monotonic()
+        joined: list[Viewer] = []
+
+        async def one(index: int) -> None:
+            await asyncio.sleep(max(0.0, began + index / per_second - time.monotonic()))
+            async with places:
+                viewer = self.add()
+                try:
+                    assert self._http is not None
+                    await viewer.join(self._http, url, headers or {}, self._certificate)
+                except JoinFailed as failure:
+                    self.failures[str(failure)] += 1
+                    self.discard(viewer)
+                    return
+            joined.append(viewer)
+            if progress is not None:
+                progress(len(joined))
+
+        await asyncio.gather(*(one(i) for i in range(count)))
+        return joined
+
+    def totals(self) -> Totals:
+        """The account now."""
+        viewers = self.viewers
+        return Totals(
+            at=time.monotonic(),
+            viewers=len(viewers),
+            packets=sum(v.sequence.packets for v in viewers),
+            bytes=sum(v.bytes for v in viewers),
+            missing=sum(max(0, v.sequence.missing) for v in viewers),
+            late=sum(v.sequence.late for v in viewers),
+            dropped=sum(dropped(v.udp) for v in viewers),
+        )
+
+    def samples(self) -> list[Sample]:
+        """The opened viewers."""
+        return [v.sample for v in self.viewers if v.sample is not None]
+
+    def _drain(self) -> None:
+        """Receives once from every socket that has something, up to one batch."""
+        now = time.monotonic()
+        receive, datagrams = self._datagrams.receive, self._datagrams
+        for fd, _ in self._epoll.poll(0, _BATCH):
+            viewer = self._by_fd.get(fd)
+            if viewer is None:
+                continue
+            heads = receive(fd)
+            viewer.bytes += datagrams.received_bytes
+            if viewer.sample is None and viewer.sequence.fast(heads):
+                viewer.last_media_at = now
+            else:
+                viewer.slow(now)
+
+    async def _keep_alive(self) -> None:
+        """Spreads consent checks and receiver reports evenly over their intervals."""
+        tick_s = 0.1
+        checks = reports = 0.0
+        check_at = report_at = 0
+        while True:
+            await asyncio.sleep(tick_s)
+            count = len(self.viewers)
+            if not count:
+                continue
+            checks += count * tick_s / _CONSENT_INTERVAL_S
+            while checks >= 1:
+                checks -= 1
+                check_at = (check_at + 1) % count
+                self.viewers[check_at].check()
+            if self._reports_s:
+                reports += count * tick_s / self._reports_s
+                while reports >= 1:
+                    reports -= 1
+                    report_at = (report_at + 1) % count
+                    self.viewers[report_at].report()
