@@ -5,14 +5,17 @@
     ├── SourceError                  the camera's side
     │   ├── CameraUnreachable
     │   ├── CameraAuthFailed
+    │   ├── StreamNotFound
     │   ├── UnsupportedCodec
     │   ├── StreamInterrupted
+    │   ├── WorkerLost               not the camera: the process that read it
     │   └── EgressDenied             an address no camera may have
     ├── MalformedMedia               bytes break their specification (cores raise these)
     │   ├── BadNalUnit
     │   ├── BadParameterSet
     │   ├── BadPlaylist
     │   ├── BadRtpPacket
+    │   ├── BadRtspMessage
     │   ├── BadStunMessage
     │   └── BadFeedMessage
     ├── AccessDenied                 the viewer's authority; .reason goes to the access record
@@ -87,6 +90,12 @@ class CameraAuthFailed(SourceError):
     code = "credentials_refused"
 
 
+class StreamNotFound(SourceError):
+    """The camera answers and has no stream at this path."""
+
+    code = "stream_not_found"
+
+
 class UnsupportedCodec(SourceError):
     """The camera offers no video that camrelay can relay."""
 
@@ -97,6 +106,12 @@ class StreamInterrupted(SourceError):
     """The camera was playing, then stopped."""
 
     code = "interrupted"
+
+
+class WorkerLost(SourceError):
+    """The ingest worker that read the camera died. The camera did nothing wrong."""
+
+    code = "worker_lost"
 
 
 class EgressDenied(SourceError):
@@ -125,6 +140,10 @@ class BadPlaylist(MalformedMedia):
 
 class BadRtpPacket(MalformedMedia):
     """An RTP or RTCP packet breaks RFC 3550."""
+
+
+class BadRtspMessage(MalformedMedia):
+    """An RTSP message breaks RFC 2326, or is over its limit."""
 
 
 class BadStunMessage(MalformedMedia):

@@ -1,0 +1,128 @@
+"""Encodes the loop a simulated camera plays, once per kind of picture, and keeps it on disk.
+
+The only place of the simulator that knows an encoder. A clip is a whole number of closed GOPs, so its end
+joins its beginning.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import msgspec
+
+from camrelay.simulate.options import Picture
+from camrelay.simulate.picture import Painter
+
+#: Part of the cache's key: counts up when the same options would no longer give the same clip.
+_VERSION = 1
+
+#: A loop lasts at least this long: the clock is seen running, and the encoder has time to find the bit rate.
+_LOOP_S = 10
+
+#: NAL unit types (H.264 Table 7-1).
+_SEI, _SPS, _PPS, _DELIMITER = 6, 7, 8, 9
+
+_START_CODE = re.compile(rb"\x00*\x00\x00\x01")
+
+
+class CodedPicture(msgspec.Struct, frozen=True):
+    """One access unit as the encoder made it, in decoding order.
+
+    `nal_units` are without start codes; a key frame's begin with its parameter sets. `delay` is how many
+    picture intervals lie between the taking of the picture and its sending: 0 without B-frames.
+    """
+
+    nal_units: tuple[bytes, ...]
+    is_key: bool
+    delay: int
+
+
+class Clip(msgspec.Struct, frozen=True):
+    """A loop of pictures; the first is a key frame."""
+
+    sps: bytes
+    pps: bytes
+    pictures: tuple[CodedPicture, ...]
+
+
+def clip(picture: Picture, name: str, cache_dir: str = "") -> Clip:
+    """The loop for these options, from the cache if it is there; takes a second or two otherwise.
+
+    Args:
+        name: drawn in the picture.
+        cache_dir: "" means the user's cache directory.
+    """
+    directory = Path(cache_dir) if cache_dir else _user_cache()
+    key = msgspec.msgpack.encode((_VERSION, av.__version__, picture, name))
+    path = directory / f"{hashlib.sha256(key).hexdigest()[:32]}.clip"
+    try:
+        return msgspec.msgpack.decode(path.read_bytes(), type=Clip)
+    except (OSError, msgspec.MsgspecError):
+        made = encode(picture, name)
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=directory, delete=False) as file:
+        file.write(msgspec.msgpack.encode(made))
+    os.replace(file.name, path)
+    return made
+
+
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "camrelay" / "clips"
+
+
+def encode(picture: Picture, name: str) -> Clip:
+    """Paints and encodes one loop with libx264."""
+    gop = picture.gop_pictures
+    count = -(-_LOOP_S * picture.fps // gop) * gop
+    context = av.CodecContext.create("libx264", "w")
+    assert isinstance(context, av.VideoCodecContext)
+    context.width, context.height, context.pix_fmt = picture.width, picture.height, "yuv420p"
+    context.time_base, context.framerate = Fraction(1, picture.fps), Fraction(picture.fps)
+    context.bit_rate, context.gop_size, context.max_b_frames = picture.bitrate_bps, gop, picture.b_frames
+    kbps = picture.bitrate_bps // 1000
+    context.options = {
+        # The fastest preset that keeps what the profiles main and high are named for.
+        "preset": "superfast",
+        "profile": picture.profile,
+        # Key frames only where asked for; one second of buffer keeps the rate even, as cameras do.
+        "x264-params": f"keyint={gop}:min-keyint={gop}:scenecut=0:open-gop=0:slices={picture.slices}"
+        f":sliced-threads=0:vbv-maxrate={kbps}:vbv-bufsize={kbps}:b-adapt=0:force-cfr=1",
+    }
+    painter = Painter(picture.width, picture.height, picture.fps, name)
+    packets: list[av.Packet[Any]] = []
+    for index in range(count):
+        frame = _frame(painter.paint(index), picture.width, picture.height)
+        frame.pts, frame.time_base = index, context.time_base
+        packets += context.encode(frame)
+    packets += context.encode(None)
+    lead = max(packet.pts - order for order, packet in enumerate(packets) if packet.pts is not None)
+    pictures = tuple(_coded(packet, order + lead) for order, packet in enumerate(packets))
+    sets = {unit[0] & 31: unit for unit in pictures[0].nal_units}
+    return Clip(sets[_SPS], sets[_PPS], pictures)
+
+
+def _frame(planes: bytes, width: int, height: int) -> av.VideoFrame:
+    frame = av.VideoFrame(width, height, "yuv420p")
+    start = 0
+    for plane in frame.planes:
+        end = start + plane.width * plane.height
+        padding = bytes(plane.line_size - plane.width)
+        rows = range(start, end, plane.width)
+        plane.update(b"".join(planes[row : row + plane.width] + padding for row in rows))
+        start = end
+    return frame
+
+
+def _coded(packet: av.Packet[Any], sent: int) -> CodedPicture:
+    # Libx264 signs its work in an SEI message; the only SEI we send is the send time.
+    units = [unit for unit in _START_CODE.split(bytes(packet)) if unit]
+    kept = tuple(unit for unit in units if unit[0] & 31 not in (_SEI, _DELIMITER))
+    assert packet.pts is not None
+    return CodedPicture(kept, packet.is_keyframe, sent - packet.pts)

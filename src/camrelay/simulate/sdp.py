@@ -1,0 +1,31 @@
+"""A camera's self-description (RFC 8866, RFC 6184 §8.2)."""
+
+from __future__ import annotations
+
+import base64
+
+from camrelay.simulate.conversation import TRACK
+from camrelay.simulate.options import Picture
+from camrelay.simulate.rtp import CLOCK_RATE, PAYLOAD_TYPE
+
+
+def describe(name: str, picture: Picture, sps: bytes, pps: bytes) -> bytes:
+    """The SDP of one camera with one H.264 stream, playable without waiting for in-band parameter sets."""
+    sets = ",".join(base64.b64encode(unit).decode() for unit in (sps, pps))
+    lines = (
+        "v=0",
+        "o=- 1 1 IN IP4 0.0.0.0",
+        f"s={name}",
+        "c=IN IP4 0.0.0.0",
+        "t=0 0",
+        "a=control:*",
+        "a=range:npt=now-",
+        f"m=video 0 RTP/AVP {PAYLOAD_TYPE}",
+        f"b=AS:{picture.bitrate_bps // 1000}",
+        f"a=rtpmap:{PAYLOAD_TYPE} H264/{CLOCK_RATE}",
+        f"a=fmtp:{PAYLOAD_TYPE} packetization-mode=1;profile-level-id={sps[1:4].hex()};"
+        f"sprop-parameter-sets={sets}",
+        f"a=framerate:{picture.fps}",
+        f"a=control:{TRACK}",
+    )
+    return "\r\n".join((*lines, "")).encode()
