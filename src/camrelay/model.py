@@ -33,6 +33,7 @@ class VideoParams(msgspec.Struct, frozen=True):
 
     `sps`, `pps` and `vps` are NAL units without start code or length. `rfc6381` is the codec string for HLS
     and MSE, such as "avc1.64001f". `frame_rate` is frames per second, None when the stream does not say.
+    `reorder_depth` is how many pictures may be coded before one that is shown earlier: 0 without B-frames.
     """
 
     codec: Codec
@@ -43,6 +44,7 @@ class VideoParams(msgspec.Struct, frozen=True):
     rfc6381: str
     frame_rate: float | None = None
     vps: tuple[bytes, ...] = ()
+    reorder_depth: int = 0
 
     @property
     def profile_level_id(self) -> bytes:
