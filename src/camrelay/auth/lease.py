@@ -97,9 +97,9 @@ class Leases:
         """Ends every lease whose deadline is reached and returns their ids, earliest deadline first."""
         ended = []
         while self._heap and self._heap[0][0] <= now:
-            _, id = heapq.heappop(self._heap)
+            deadline, id = heapq.heappop(self._heap)
             lease = self._leases.get(id)
-            if lease is not None and lease.deadline <= now:
+            if lease is not None and lease.deadline == deadline:
                 self.remove(id)
                 ended.append(id)
         return ended

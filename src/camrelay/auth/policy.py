@@ -1,0 +1,75 @@
+"""Whether an authority reaches a camera. No I/O: what is asked comes in, an Authority or a denial comes out.
+
+Who may not watch a camera does not learn whether it exists: without a token every camera that is not public
+asks for one, and to a token that does not reach it every camera is unknown.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from camrelay.auth.lease import Handle, HandleKind
+from camrelay.auth.token import EVERY_CAMERA, Grant
+from camrelay.errors import AccessDenied, ScopeDenied, TokenMissing
+from camrelay.model import Action, CameraId
+
+
+class Authority(msgspec.Struct, frozen=True):
+    """Why a viewer may use a camera, and what can take that away again.
+
+    `subject` is "" for anybody. `method` says which rule allowed it: "grant" or "public". `expires_us` is
+    microseconds of UTC, None when only a revocation by one of the `handles` ends it.
+    """
+
+    subject: str
+    method: str
+    actions: tuple[Action, ...]
+    handles: tuple[Handle, ...]
+    expires_us: int | None = None
+
+
+def decide(camera: CameraId, visibility: str | None, action: Action, grant: Grant | None) -> Authority:
+    """The authority for `action` on `camera`.
+
+    Args:
+        camera: what was asked for.
+        visibility: of that camera (config.Camera.visibility), None when there is no such camera.
+        action: what is to be done with it.
+        grant: from a verified token, None when there was no token.
+
+    Raises:
+        TokenMissing: no token, and not public.
+        ScopeDenied: the token does not reach this camera, or there is none.
+        AccessDenied: the token reaches the camera and does not allow the action.
+    """
+    reached = grant is not None and (camera in grant.cameras or grant.cameras == (EVERY_CAMERA,))
+    # A grant that allows it comes before public visibility: then the record can say who watched.
+    if grant is not None and visibility is not None and reached and action in grant.actions:
+        return Authority(
+            subject=grant.subject,
+            method="grant",
+            actions=grant.actions,
+            handles=(Handle(HandleKind.CAMERA, camera), *grant_handles(grant)),
+            expires_us=grant.expires_us,
+        )
+    if visibility == "public":
+        return Authority(
+            subject="", method="public", actions=tuple(Action), handles=(Handle(HandleKind.CAMERA, camera),)
+        )
+    if grant is None:
+        raise TokenMissing("no_token")
+    if visibility is None:
+        raise ScopeDenied("unknown_camera")
+    if not reached:
+        raise ScopeDenied("camera_not_granted")
+    raise AccessDenied("action_not_granted")
+
+
+def grant_handles(grant: Grant) -> tuple[Handle, ...]:
+    """By what a grant can be withdrawn."""
+    return (
+        Handle(HandleKind.TOKEN, grant.id),
+        Handle(HandleKind.KEY, grant.key),
+        Handle(HandleKind.ACCOUNT, grant.subject),
+        Handle(HandleKind.TENANT, grant.tenant),
+    )
