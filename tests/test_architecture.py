@@ -18,14 +18,17 @@ BASE = {"errors", "model", "config", "config_fault", "toml_lines"}
 #: Synchronous, no I/O, no clock, no logging, no asyncio.
 CORES = {
     "ingest.h264",
+    "ingest.parameter_set",
     "ingest.timeline",
     "ingest.backoff",
     "ingest.feed",
     "ingest.egress",
+    "ingest.rtsp",
     "fanout.ring",
     "fanout.hls.fmp4",
     "fanout.hls.segmenter",
     "fanout.hls.playlist",
+    "fanout.hls.parser",
     "fanout.webrtc.rtp",
     "fanout.webrtc.srtp",
     "fanout.webrtc.ice",
@@ -50,7 +53,7 @@ CORES = {
 }
 
 #: Composition: may import every room.
-TOP = {"server", "app", "pages", "demo", "cli", "__main__"}
+TOP = {"server", "api", "app", "pages", "demo", "cli", "__main__"}
 
 ROOMS = {"ingest", "fanout", "auth", "audit"}
 

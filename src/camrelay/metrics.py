@@ -5,9 +5,10 @@ Labels are camera, protocol, reason, outcome, class and worker; never a person, 
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 REGISTRY = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
 
 #: From a fast LAN (1 ms) to a hopeless one (10 s).
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -58,7 +59,12 @@ revocation = _histogram("camrelay_revocation_seconds", "From a revocation to the
 audit_records = _counter("camrelay_audit_records_total", "Access records made durable.", "class")
 audit_lost = _counter("camrelay_audit_lost_total", "Access records that could not be written.", "class")
 audit_commit = _histogram("camrelay_audit_commit_seconds", "From a record to its durability.")
-event_loop_lag = _histogram("camrelay_event_loop_lag_seconds", "How late the event loop runs its timers.")
+event_loop_lag = Histogram(
+    "camrelay_event_loop_lag_seconds",
+    "How late the event loop runs its timers.",
+    registry=REGISTRY,
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.1, 0.2, 0.5, 1.0),
+)
 worker_restarts = _counter("camrelay_worker_restarts_total", "Ingest workers replaced.", "worker")
 
 

@@ -123,3 +123,14 @@ class TestRing:
             joiner = ring.since_last_key()
             assert [a for a in joiner if a.is_key] == list(joiner[:1])
             assert joiner == tuple(held[-len(joiner) :] if joiner else ())
+
+    def test_the_bit_rate_is_what_the_camera_sends(self) -> None:
+        """Bits per second of access units, without the overhead; 0 while nothing is there to divide."""
+        ring = Ring(30.0, 10_000_000)
+        assert ring.bit_rate_bps == 0
+
+        for second in range(10):
+            for au in make_gop(second * CLOCK_RATE, size=1000):
+                ring.append(au)
+
+        assert abs(ring.bit_rate_bps - 25 * 1000 * 8) < 2000

@@ -76,13 +76,22 @@ class Ring:
             return ()
         return tuple(self._gops[-1].units)
 
+    @property
+    def bit_rate_bps(self) -> int:
+        """Bits of access units per second over what is held, 0 while that is less than two of them."""
+        ticks = self._ticks()
+        units = sum(len(gop.units) for gop in self._gops)
+        return (self.size_bytes - units * AU_OVERHEAD_BYTES) * 8 * CLOCK_RATE // ticks if ticks else 0
+
     def __iter__(self) -> Iterator[AccessUnit]:
         """Everything held, oldest first."""
         return chain.from_iterable(gop.units for gop in self._gops)
 
     def _is_over(self) -> bool:
-        ticks = self._gops[-1].units[-1].dts - self._gops[0].units[0].dts
-        return self.size_bytes > self._max_bytes or ticks > self._max_ticks
+        return self.size_bytes > self._max_bytes or self._ticks() > self._max_ticks
+
+    def _ticks(self) -> int:
+        return self._gops[-1].units[-1].dts - self._gops[0].units[0].dts if self._gops else 0
 
     def __repr__(self) -> str:
         units = sum(len(gop.units) for gop in self._gops)
