@@ -91,9 +91,11 @@ def encode(picture: Picture, name: str) -> Clip:
         # The fastest preset that keeps what the profiles main and high are named for.
         "preset": "superfast",
         "profile": picture.profile,
-        # Key frames only where asked for; one second of buffer keeps the rate even, as cameras do.
-        "x264-params": f"keyint={gop}:min-keyint={gop}:scenecut=0:open-gop=0:slices={picture.slices}"
-        f":sliced-threads=0:vbv-maxrate={kbps}:vbv-bufsize={kbps}:b-adapt=0:force-cfr=1",
+        # Key frames only where asked for. A buffer of one second keeps the rate even, as cameras do; begun
+        # full, it would make the loop's first GOP larger than the others.
+        "x264-params": f"keyint={gop}:min-keyint={gop}:scenecut=0:open-gop=0:b-adapt=0:force-cfr=1"
+        f":slices={picture.slices}:sliced-threads=0"
+        f":vbv-maxrate={kbps}:vbv-bufsize={kbps}:vbv-init=0.4",
     }
     painter = Painter(picture.width, picture.height, picture.fps, name)
     packets: list[av.Packet[Any]] = []

@@ -87,12 +87,12 @@ class Conversation:
 
     def answer(self, request: Request) -> bytes:
         """The response to a request, having done to `session` what it asks for."""
-        common = [("CSeq", request.headers[name]) for name in ("cseq",) if name in request.headers]
+        sequence = ("CSeq", request.headers.get("cseq", "0"))
         try:
             headers, body = self._answer(request)
         except _Refused as refused:
-            return response(refused.status, common + refused.headers)
-        return response(200, common + headers, body)
+            return response(refused.status, [sequence, *refused.headers])
+        return response(200, [sequence, *headers], body)
 
     def _answer(self, request: Request) -> tuple[list[tuple[str, str]], bytes]:
         if request.version != "RTSP/1.0":

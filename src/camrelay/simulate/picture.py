@@ -64,7 +64,7 @@ class Painter:
         self._noise = noise.translate(_NOISE)
         tint = hashlib.sha256(name.encode()).digest()
         quarter = width * height // 4
-        self._chroma = bytes((96 + tint[0] % 64,)) * quarter + bytes((96 + tint[1] % 64,)) * quarter
+        self._chroma = bytes((112 + tint[0] % 32,)) * quarter + bytes((112 + tint[1] % 32,)) * quarter
 
     def paint(self, index: int) -> bytes:
         """Picture number `index` of the loop."""

@@ -13,10 +13,11 @@ import secrets
 import signal
 import time
 from collections.abc import Callable
+from socket import SO_SNDBUF, SOL_SOCKET
 from typing import cast
 
 from camrelay.errors import BadRtspMessage
-from camrelay.simulate.camera import Camera, Datagrams, Receiver, TcpReceiver, UdpReceiver
+from camrelay.simulate.camera import MAX_WAITING_BYTES, Camera, Datagrams, Receiver, TcpReceiver, UdpReceiver
 from camrelay.simulate.clip import clip
 from camrelay.simulate.conversation import SESSION_TIMEOUT_S, Conversation, Session, camera_number
 from camrelay.simulate.credentials import Credentials
@@ -28,8 +29,8 @@ from camrelay.simulate.timeline import Cue
 
 log = logging.getLogger("camrelay.simulate")
 
-#: Cameras with a picture of their own; the others share one, for encoding takes a second or two per picture.
-NAMED_CAMERAS = 8
+#: Cameras with a picture of their own; the others share one, for encoding takes seconds per picture.
+NAMED_CAMERAS = 4
 
 #: Departures per picture interval.
 SLOTS = 20
@@ -39,6 +40,11 @@ MAX_CATCH_UP_S = 0.5
 
 #: Two connections for each of 1,000 cameras, and room; a connection costs a file descriptor.
 MAX_CONNECTIONS = 4_000
+
+
+#: What the kernel may hold for a client: as little as in a camera, so that who reads slowly loses pictures
+#: instead of seeing old ones.
+KERNEL_BUFFER_BYTES = 256 * 1024
 
 
 class Simulator:
@@ -73,9 +79,12 @@ class Simulator:
             self._cameras = await asyncio.to_thread(self._make_cameras)
         loop = asyncio.get_running_loop()
         host = self._options.host
-        self._server = await loop.create_server(lambda: _Connection(self), host, self.port, backlog=1024)
+        self._server = await loop.create_server(
+            lambda: _Connection(self), host, self.port, backlog=1024, start_serving=False
+        )
         self.port = self._server.sockets[0].getsockname()[1]
-        await self._open_udp()
+        self._udp = await self._open_udp()
+        await self._server.start_serving()
         self._departures, self._started = 0, loop.time()
         self._timer = loop.call_later(0, self._depart)
 
@@ -183,7 +192,7 @@ class Simulator:
             cameras.append(Camera(number, trains, sdp, self._options))
         return cameras
 
-    async def _open_udp(self) -> None:
+    async def _open_udp(self) -> tuple[asyncio.DatagramTransport, asyncio.DatagramTransport]:
         loop = asyncio.get_running_loop()
         host = self._options.host
         # RTP wants an even port and the next one for RTCP (RFC 3550 §11); free ports come at random.
@@ -195,8 +204,8 @@ class Simulator:
                     rtcp, _rtcp_protocol = await loop.create_datagram_endpoint(
                         lambda: _Rtcp(self), (host, port + 1)
                     )
-                    self._udp, self.udp_ports = (rtp, rtcp), (port, port + 1)
-                    return
+                    self.udp_ports = (port, port + 1)
+                    return rtp, rtcp
             rtp.close()
         raise OSError("no two neighbouring UDP ports are free")
 
@@ -232,12 +241,12 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        if not self._simulator.admits(self):
-            self.abort()
-            return
+        self._transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_SNDBUF, KERNEL_BUFFER_BYTES)
         self._loop = asyncio.get_running_loop()
         self._heard = self._loop.time()
         self._timer = self._loop.call_later(SESSION_TIMEOUT_S, self._check)
+        if not self._simulator.admits(self):
+            self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._simulator.forget(self)
@@ -253,11 +262,12 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
             return
         for message in messages:
-            if isinstance(message, Request):
+            if isinstance(message, Request) and not self._transport.is_closing():
                 self._answer(message)
 
     def abort(self) -> None:
         """Cuts the connection."""
+        self._stop()
         self._transport.abort()
 
     def touch_if(self, address: tuple[str, int]) -> None:
@@ -269,7 +279,8 @@ class _Connection(asyncio.Protocol):
             self._heard = self._loop.time()
 
     def _answer(self, request: Request) -> None:
-        if self._simulator.is_down(camera_number(request.url)):
+        reads_nothing = self._transport.get_write_buffer_size() > 2 * MAX_WAITING_BYTES
+        if reads_nothing or self._simulator.is_down(camera_number(request.url)):
             self.abort()
             return
         self._transport.write(self._conversation.answer(request))
