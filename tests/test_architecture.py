@@ -53,7 +53,7 @@ CORES = {
 }
 
 #: Composition: may import every room.
-TOP = {"server", "api", "app", "pages", "demo", "cli", "__main__"}
+TOP = {"server", "api", "check", "app", "pages", "demo", "cli", "__main__"}
 
 ROOMS = {"ingest", "fanout", "auth", "audit"}
 
