@@ -1,0 +1,49 @@
+// One camera: the player, and what is known about where it looks.
+
+import { currentToken, onToken } from "./account.js";
+import { follow, pictureWords, put, showEmpty, showMeta } from "./frame.js";
+import "./player.js";
+import * as text from "./text.js";
+import { say } from "./text.js";
+
+const page = document.getElementById("camera");
+const player = page.querySelector("camera-player");
+const id = page.dataset.camera;
+const since = document.getElementById("since");
+let camera = null;
+
+function show(answer) {
+  camera = answer;
+  page.hidden = false;
+  player.status = camera;
+  document.title = `${camera.title} · ${say("site.name")}`;
+  put(page.querySelector("h1"), camera.title);
+  put(page.querySelector(".description"), camera.description);
+  showMeta(page.querySelector(".meta"), camera);
+  const sinceKey = { live: "since", offline: "offline_since" }[camera.state] ?? "state_since";
+  put(document.getElementById("since-label"), say(`camera.${sinceKey}`));
+  put(document.getElementById("picture"), pictureWords(camera) || "–");
+  put(document.getElementById("visibility"), say(`camera.${camera.visibility}`));
+  showTimes();
+}
+
+function showTimes() {
+  if (!camera) return;
+  const ms = camera.since_us / 1000;
+  put(document.getElementById("local-time"), text.clock(Date.now(), camera.time_zone, { seconds: true }));
+  put(since, ms ? `${text.clock(ms, camera.time_zone)} · ${text.duration(Date.now() - ms)}` : "–");
+}
+
+function refused({ status }) {
+  camera = null;
+  page.hidden = true;
+  const isGone = status === 401 && currentToken();
+  showEmpty(say(isGone ? "empty.refused_title" : "camera.missing_title"), say(isGone ? "empty.refused_hint" : "empty.hint"));
+}
+
+player.token = currentToken();
+player.setAttribute("camera", id);
+onToken(() => (player.token = currentToken()));
+setInterval(showTimes, 1000);
+document.addEventListener("keydown", (event) => event.target === document.body && player.pressKey(event));
+follow(`/v1/cameras/${id}`, { show, refused });

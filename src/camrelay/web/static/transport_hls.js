@@ -1,0 +1,112 @@
+// One LL-HLS viewing in a <video>: hls.js where Media Source Extensions exist, Safari's own player on Safari.
+// hls.js is loaded when it is first needed. It does not try again; Playback does.
+
+import { problem, Problem } from "./api.js";
+
+/** Further behind than wished by this much, playback jumps to the live edge instead of hurrying there. */
+const JUMP_S = 4;
+
+/** hls.js may mend a broken decoder once in this time; sooner again, and the viewing is started anew. */
+const MEND_MS = 10_000;
+
+const playsNatively = (video) =>
+  (navigator.vendor.startsWith("Apple") || !canUseMediaSource()) && video.canPlayType("application/vnd.apple.mpegurl") !== "";
+
+const canUseMediaSource = () => "MediaSource" in globalThis || "ManagedMediaSource" in globalThis;
+
+export const canPlayHls = (video) => canUseMediaSource() || playsNatively(video);
+
+/**
+ * Starts one viewing at `url`; returns what openWebrtc returns, and liveEdge(), in the video's own time.
+ * `lowLatency` keeps a request per player waiting at the server.
+ */
+export async function openHls(video, url, { signal, lowLatency }) {
+  let fail;
+  const failed = new Promise((_, reject) => (fail = reject));
+  failed.catch(() => {}); // whoever races it sees the failure; nobody is obliged to
+  const player = playsNatively(video) ? openNative(video, url, fail) : await openLibrary(video, url, fail, lowLatency);
+  const close = () => {
+    signal.removeEventListener("abort", close);
+    player.close();
+  };
+  if (signal.aborted) close();
+  signal.throwIfAborted();
+  signal.addEventListener("abort", close);
+  return { kind: "hls", failed, ...player, close };
+}
+
+async function openLibrary(video, url, fail, lowLatency) {
+  let Hls;
+  try {
+    ({ default: Hls } = await import("./vendor/hls.light.min.mjs"));
+  } catch {
+    throw new Problem("unreachable");
+  }
+  if (!Hls.isSupported()) throw new Problem("unsupported");
+  const hls = new Hls({
+    lowLatencyMode: lowLatency,
+    enableWorker: false, // the stream is fMP4 already; a worker would need a blob: script
+    backBufferLength: 30,
+    maxLiveSyncPlaybackRate: 1.1,
+  });
+  let mendedAt = -Infinity;
+  hls.on(Hls.Events.ERROR, (_, data) => {
+    if (!data.fatal) return;
+    if (data.type === Hls.ErrorTypes.MEDIA_ERROR && performance.now() - mendedAt > MEND_MS) {
+      mendedAt = performance.now();
+      hls.recoverMediaError();
+      return;
+    }
+    fail(hlsProblem(Hls, data));
+  });
+  hls.loadSource(url.href);
+  hls.attachMedia(video);
+  return {
+    close: () => hls.destroy(),
+    late() {
+      const late = hls.latency - (hls.targetLatency ?? 0);
+      if (late > JUMP_S && hls.liveSyncPosition) video.currentTime = hls.liveSyncPosition;
+      return late;
+    },
+    hasAudio: () => hls.levels.some((level) => level.audioCodec),
+    liveEdge: () => hls.liveSyncPosition ?? video.currentTime,
+    measure: async () => ({ protocol: "hls", delay_ms: hls.latency ? hls.latency * 1000 : null, ...measurePicture(video) }),
+  };
+}
+
+function hlsProblem(Hls, data) {
+  const { code, text } = data.response ?? {};
+  if (data.details === Hls.ErrorDetails.MANIFEST_INCOMPATIBLE_CODECS_ERROR) return new Problem("unsupported");
+  if (data.details === Hls.ErrorDetails.BUFFER_ADD_CODEC_ERROR) return new Problem("unsupported");
+  if (data.type === Hls.ErrorTypes.NETWORK_ERROR && code >= 400) {
+    // A path secret that is unknown to the server is a session that is over.
+    return code === 404 ? new Problem("session_ended") : problem(code, text || data.networkDetails?.responseText);
+  }
+  return new Problem(data.type === Hls.ErrorTypes.NETWORK_ERROR ? "unreachable" : "interrupted");
+}
+
+function openNative(video, url, fail) {
+  const events = new AbortController();
+  video.addEventListener("error", () => fail(new Problem("interrupted")), events);
+  video.addEventListener("ended", () => fail(new Problem("interrupted")), events);
+  video.src = url.href;
+  const liveEdge = () => (video.seekable.length ? video.seekable.end(video.seekable.length - 1) : video.currentTime);
+  return {
+    close() {
+      events.abort();
+      video.removeAttribute("src");
+      video.load();
+    },
+    late: () => 0, // Safari keeps to the live edge by itself
+    liveEdge,
+    hasAudio: () => video.audioTracks?.length !== 0,
+    measure: async () => ({
+      protocol: "native", delay_ms: (liveEdge() - video.currentTime) * 1000, ...measurePicture(video),
+    }),
+  };
+}
+
+function measurePicture(video) {
+  const { droppedVideoFrames: dropped, totalVideoFrames: frames } = video.getVideoPlaybackQuality();
+  return { width: video.videoWidth, height: video.videoHeight, dropped, frames, at_ms: performance.now() };
+}

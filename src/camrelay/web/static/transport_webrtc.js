@@ -1,0 +1,119 @@
+// One WHEP viewing: an offer posted, an answer applied, tracks in a <video>. It does not try again; Playback does.
+
+import { call, Problem } from "./api.js";
+
+/** A connection that lost its way often finds it again; after this it is given up. */
+const LOST_MS = 3000;
+
+export const canPlayWebrtc = () => "RTCPeerConnection" in globalThis;
+
+/**
+ * Starts one viewing at `url`. Resolves when the answer is applied, which is before the first picture.
+ *
+ * Returns {kind, failed, close(), late(), hasAudio(), measure()}: `failed` is a promise that only ever rejects, with
+ * the Problem that ended the viewing; `late` tells how many seconds playback is behind where it wants to be.
+ */
+export async function openWebrtc(video, url, { signal }) {
+  const connection = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+  const stream = new MediaStream();
+  let resource = null;
+  let fail;
+  const failed = new Promise((_, reject) => (fail = reject));
+  failed.catch(() => {}); // whoever races it sees the failure; nobody is obliged to
+  let lostTimer = 0;
+  let over = false;
+
+  const endedByServer = () => {
+    resource = null;
+    fail(new Problem("interrupted"));
+  };
+  connection.onconnectionstatechange = () => {
+    clearTimeout(lostTimer);
+    if (connection.connectionState === "failed") fail(new Problem("interrupted"));
+    if (connection.connectionState === "disconnected") {
+      lostTimer = setTimeout(() => fail(new Problem("interrupted")), LOST_MS);
+    }
+  };
+
+  function close() {
+    if (over) return;
+    over = true;
+    signal.removeEventListener("abort", close);
+    clearTimeout(lostTimer);
+    connection.onconnectionstatechange = null;
+    connection.close();
+    if (video.srcObject === stream) video.srcObject = null;
+    if (resource) fetch(resource, { method: "DELETE", keepalive: true }).catch(() => {});
+  }
+
+  connection.ontrack = ({ track, transceiver }) => {
+    stream.addTrack(track);
+    const dtls = transceiver.receiver.transport;
+    if (dtls) dtls.onstatechange = () => dtls.state === "closed" && endedByServer();
+  };
+
+  signal.addEventListener("abort", close);
+  try {
+    for (const kind of ["video", "audio"]) connection.addTransceiver(kind, { direction: "recvonly" });
+    await connection.setLocalDescription();
+    // camrelay is ICE-lite and learns the browser's address from its checks: no need to gather candidates first.
+    const answer = await call(url, {
+      method: "POST", signal, headers: { "Content-Type": "application/sdp" }, body: connection.localDescription.sdp,
+    });
+    resource = new URL(answer.headers.get("Location"), url);
+    await connection.setRemoteDescription({ type: "answer", sdp: await answer.text() });
+  } catch (error) {
+    close();
+    signal.throwIfAborted();
+    throw error instanceof Problem ? error : new Problem("negotiation_failed");
+  }
+  video.srcObject = stream;
+  return {
+    kind: "webrtc",
+    failed,
+    close,
+    late: () => 0,
+    hasAudio: () => stream.getAudioTracks().length > 0,
+    measure: () => measure(connection),
+  };
+}
+
+/** What the browser knows about the stream at this moment; delay_ms is from camrelay's clock to the screen. */
+async function measure(connection) {
+  const found = {};
+  for (const report of (await connection.getStats()).values()) {
+    if (report.type === "inbound-rtp" && report.kind === "video") found.video = report;
+    if (report.type === "remote-outbound-rtp" && report.kind === "video") found.sender = report;
+    if (report.type === "candidate-pair" && report.nominated) found.pair = report;
+  }
+  const { video, sender, pair } = found;
+  if (!video) return { protocol: "webrtc" };
+  const trip = (pair?.currentRoundTripTime ?? 0) * 1000;
+  return {
+    protocol: "webrtc",
+    delay_ms: playoutDelay(video, sender, trip) ?? pipelineDelay(video, trip),
+    width: video.frameWidth,
+    height: video.frameHeight,
+    frame_rate: video.framesPerSecond,
+    lost: video.packetsLost,
+    bytes: video.bytesReceived,
+    at_ms: video.timestamp,
+  };
+}
+
+/** Seconds from 1900, where NTP begins, to 1970, in ms: some browsers count playout from there. */
+const NTP_EPOCH_MS = 2_208_988_800_000;
+
+/** Delay by the sender reports: what camrelay's clock shows now, less what it showed for the picture on screen. */
+function playoutDelay(video, sender, trip) {
+  if (!video.estimatedPlayoutTimestamp || !sender?.remoteTimestamp) return null;
+  const shown = video.estimatedPlayoutTimestamp % NTP_EPOCH_MS;
+  const senderNow = video.timestamp - sender.timestamp + sender.remoteTimestamp + trip / 2;
+  const delay = senderNow - shown;
+  return delay >= 0 && delay < 60_000 ? delay : null;
+}
+
+/** Delay without sender reports: half a round trip, and the time from a picture's first packet to its decoding. */
+function pipelineDelay(video, trip) {
+  return video.framesDecoded ? trip / 2 + (video.totalProcessingDelay / video.framesDecoded) * 1000 : null;
+}
