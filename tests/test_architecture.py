@@ -30,8 +30,12 @@ CORES = {
     "fanout.hls.playlist",
     "fanout.hls.parser",
     "fanout.webrtc.rtp",
+    "fanout.webrtc.rtcp",
+    "fanout.webrtc.slots",
     "fanout.webrtc.srtp",
+    "fanout.webrtc.sender",
     "fanout.webrtc.ice",
+    "fanout.webrtc.sdp",
     "auth.token",
     "auth.policy",
     "auth.lease",
@@ -67,7 +71,7 @@ IMPURE = {
 #: Third-party door -> the modules that may open it. A name ending in "." stands for everything below it.
 KEEPERS = {
     "av": {"ingest.worker", "ingest.snapshot", "simulate.", "tools."},
-    "aiortc": {"fanout.webrtc.peer", "tools."},
+    "aiortc": {"fanout.webrtc.peer", "fanout.webrtc.sdp", "tools."},
     "onvif": {"ingest.onvif"},
     "zeep": {"ingest.onvif"},
     "prometheus_client": {"metrics"},

@@ -51,6 +51,12 @@ viewer_start = _histogram(
 )
 hls_request = _histogram("camrelay_hls_request_seconds", "HLS requests that did not block.", "class")
 rtp_packets = _counter("camrelay_rtp_packets_total", "RTP packets sent.", "camera")
+rtp_retransmissions = _counter(
+    "camrelay_rtp_retransmissions_total", "RTP packets asked for again.", "camera", "outcome"
+)
+webrtc_datagrams_dropped = _counter(
+    "camrelay_webrtc_datagrams_dropped_total", "Datagrams from nobody known, or that could not go out.", "reason"
+)
 auth_decisions = _counter(
     "camrelay_auth_decisions_total", "Requests for media, allowed or denied.", "outcome", "reason"
 )
