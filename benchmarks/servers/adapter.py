@@ -1,0 +1,108 @@
+"""What a benchmark needs from a server, whoever made it."""
+
+from __future__ import annotations
+
+import abc
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import aiohttp
+
+from benchmarks.child import Child
+
+#: From the program's start to pictures of every camera.
+_START_TIMEOUT_S = 30.0
+
+
+class Server(abc.ABC):
+    """One server: started with a generated configuration, waited for, stopped.
+
+    `cameras` maps names to RTSP URLs. Everything listens on 127.0.0.1 at free ports. `settings` is what a
+    reader must know to judge the comparison; it is printed and kept with the result.
+    """
+
+    name: ClassVar[str]
+    #: What must be on PATH; "" when it comes with Python.
+    binary: ClassVar[str] = ""
+    #: Asks the binary for its version.
+    version_option: ClassVar[str] = "--version"
+
+    def __init__(self, directory: Path, core: int) -> None:
+        self.directory = directory / self.name
+        self.core = core
+        self.settings: dict[str, str] = {}
+        #: Prometheus page, "" without one.
+        self.metrics_url = ""
+        self._child: Child | None = None
+
+    @classmethod
+    def missing(cls) -> str:
+        """Why it cannot be measured here, "" when it can."""
+        return f"no {cls.binary} on PATH" if cls.binary and not shutil.which(cls.binary) else ""
+
+    @abc.abstractmethod
+    def configure(self, cameras: Mapping[str, str]) -> list[str]:
+        """Writes its configuration into `directory`; returns the command that runs it."""
+
+    @abc.abstractmethod
+    async def is_live(self, http: aiohttp.ClientSession, camera: str) -> bool:
+        """Whether this camera can be watched now; asked with "" when there is none."""
+
+    def whep(self, camera: str) -> str:
+        """Where WHEP viewers POST; "" when it has no WHEP."""
+        return ""
+
+    def hls(self, camera: str) -> str:
+        """The multivariant playlist; "" when it has no HLS."""
+        return ""
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._child is not None, "started"
+        return self._child.pid
+
+    async def start(self, cameras: Mapping[str, str]) -> None:
+        """Runs it until every camera is live.
+
+        Raises:
+            ChildFailed: it ended, or took too long.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        command = self.configure(cameras)
+        self.settings.setdefault("version", self._version())
+        self._child = Child(command, self.core, self.directory / "log", cwd=self.directory)
+        try:
+            async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as http:
+                waiting = list(cameras) or [""]
+
+                async def ready() -> bool:
+                    while waiting:
+                        try:
+                            if not await self.is_live(http, waiting[-1]):
+                                return False
+                        except (aiohttp.ClientError, TimeoutError):
+                            return False
+                        waiting.pop()
+                    return True
+
+                await self._child.until(ready, _START_TIMEOUT_S)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Ends it; harmless when it does not run."""
+        if self._child is not None:
+            await self._child.stop()
+            self._child = None
+
+    def _version(self) -> str:
+        if not self.binary:
+            return ""
+        done = subprocess.run([self.binary, self.version_option], capture_output=True, text=True, check=False)
+        lines = (done.stdout + done.stderr).strip().splitlines()
+        return lines[0] if lines else ""
