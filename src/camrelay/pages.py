@@ -129,7 +129,7 @@ class Pages:
         return _answer(request, self._player, {**_FILE_HEADERS, "Cache-Control": "no-cache"})
 
     async def static(self, request: web.Request) -> web.Response:
-        """A file. A page older than the last upgrade asks for another version and gets today's, not to keep."""
+        """A file. A page older than the last upgrade names another version and gets today's, not to keep."""
         file = self._files.get(request.match_info["name"])
         if file is None:
             raise NotFound("no such file")

@@ -19,9 +19,9 @@ function show(answer) {
   document.title = `${camera.title} · ${say("site.name")}`;
   put(page.querySelector("h1"), camera.title);
   put(page.querySelector(".description"), camera.description);
-  showMeta(page.querySelector(".meta"), camera);
-  const sinceKey = { live: "since", offline: "offline_since" }[camera.state] ?? "state_since";
-  put(document.getElementById("since-label"), say(`camera.${sinceKey}`));
+  showMeta(page.querySelector(".meta"), camera, { isBrief: true });
+  const label = { live: "live_for", offline: "offline_for" }[camera.state] ?? "state_for";
+  put(document.getElementById("since-label"), say(`camera.${label}`));
   put(document.getElementById("picture"), pictureWords(camera) || "–");
   put(document.getElementById("visibility"), say(`camera.${camera.visibility}`));
   showTimes();
@@ -31,7 +31,8 @@ function showTimes() {
   if (!camera) return;
   const ms = camera.since_us / 1000;
   put(document.getElementById("local-time"), text.clock(Date.now(), camera.time_zone, { seconds: true }));
-  put(since, ms ? `${text.clock(ms, camera.time_zone)} · ${text.duration(Date.now() - ms)}` : "–");
+  const known = { time: text.clock(ms, camera.time_zone), duration: text.duration(Date.now() - ms) };
+  put(since, ms ? say("camera.for_since", known) : "–");
 }
 
 function refused({ status }) {

@@ -59,11 +59,11 @@ export function showEmpty(title, hint) {
   find("summary").textContent = "";
 }
 
-/** Writes state, viewers and rate of a camera into the line `meta`. */
-export function showMeta(meta, camera) {
+/** Writes state, viewers and rate of a camera into the line `meta`; brief where the moment stands elsewhere. */
+export function showMeta(meta, camera, { isBrief = false } = {}) {
   const state = meta.querySelector(".state");
   state.dataset.state = camera.state;
-  const isOffline = camera.state === "offline";
+  const isOffline = camera.state === "offline" && !isBrief;
   const name = { waiting_for_key_frame: "waiting" }[camera.state] ?? camera.state;
   put(state.querySelector("span"), isOffline
     ? say("state.offline_since", { time: text.clock(camera.since_us / 1000, camera.time_zone) }) : say(`state.${name}`));

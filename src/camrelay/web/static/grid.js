@@ -10,7 +10,7 @@ const template = document.getElementById("tile");
 const tiles = new Map();
 
 function addTile(camera) {
-  const tile = template.content.firstElementChild.cloneNode(true);
+  const tile = document.importNode(template.content, true).firstElementChild; // a plain clone holds no player yet
   const player = tile.querySelector("camera-player");
   player.setAttribute("camera", camera.id);
   player.token = currentToken();

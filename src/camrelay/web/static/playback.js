@@ -225,6 +225,7 @@ export class Playback {
       if (count !== frames) {
         frames = count;
         movedAt = now;
+        if (!this.#isCameraLive) this.#status = { ...this.#status, state: "live" }; // pictures know it first
         const isLate = !this.isRewound && transport.late() > BEHIND_S;
         this.#set(isLate ? "catching-up" : "live");
         continue;

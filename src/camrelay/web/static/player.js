@@ -302,6 +302,8 @@ export class CameraPlayer extends HTMLElement {
     on(".route", "click", ({ target }) => target.value && this.#playback.prefer(target.value));
     on(".stage", "pointermove", () => this.#stayAwake());
     on(".stage", "pointerdown", () => this.#stayAwake());
+    // After a click the keys mean the player again, not the button that was clicked.
+    on(".bar", "pointerup", () => requestAnimationFrame(() => this.focus({ preventScroll: true })));
     on("video", "dblclick", () => this.hasAttribute("controls") && this.#toggleFill());
     on("video", "volumechange", () => this.#showControls());
     on("video", "timeupdate", () => this.#announceEnd());
@@ -407,7 +409,7 @@ export class CameraPlayer extends HTMLElement {
     const rows = [[say("player.delay"), stats?.delay_ms != null ? text.delay(stats.delay_ms) : say("player.measuring")]];
     if (stats?.width) rows.push([say("camera.picture"), say("camera.size", stats)]);
     if (stats?.bit_rate_bps) rows.push([say("camera.rate"), text.bitRate(stats.bit_rate_bps)]);
-    if (stats) rows.push([say("player.route"), say(`player.via_${stats.protocol}`)]);
+    if (stats) rows.push([say("player.carried_by"), say(`player.via_${stats.protocol}`)]);
     this.#part(".stats").replaceChildren(...rows.flatMap(([name, value]) => [make("dt", name), make("dd", value)]));
     if (stats) this.dispatchEvent(new CustomEvent("stats", { detail: stats }));
   }

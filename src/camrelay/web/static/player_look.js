@@ -125,7 +125,7 @@ svg { width: 20px; height: 20px; flex: none; fill: none; stroke: currentColor; s
 .headline { font-weight: 600; font-size: 16px; line-height: 24px }
 .hint { color: #cdd4db; font-variant-numeric: tabular-nums; max-width: 44ch }
 :host(:not([controls])) .stage[data-state=offline] .headline { display: none }
-:host([controls]) .notice { padding-bottom: 60px }
+:host([controls]) .notice { padding-bottom: 56px }
 /* States that pass by themselves speak quietly, from the corner. */
 .notice.quiet { inset: auto auto 10px 10px; flex-direction: row; padding: 3px 10px; border-radius: 8px; gap: 8px;
   background: rgb(13 15 18 / .72); text-shadow: none; text-align: start }
@@ -145,8 +145,8 @@ svg { width: 20px; height: 20px; flex: none; fill: none; stroke: currentColor; s
 .stats dd { text-align: end }
 .stats :is(dt, dd):nth-of-type(1) { font-weight: 600; color: #f3f5f7 }
 
-.bar { position: absolute; inset: auto 0 0; display: flex; align-items: center; gap: 4px; padding: 28px 8px 8px;
-  background: linear-gradient(transparent, rgb(8 10 12 / .78)); transition: opacity 150ms }
+.bar { position: absolute; inset: auto 0 0; display: flex; align-items: center; gap: 4px; padding: 40px 8px 8px;
+  background: linear-gradient(transparent, rgb(8 10 12 / .62) 40%, rgb(8 10 12 / .9)); transition: opacity 150ms }
 .bar.away { opacity: 0; pointer-events: none }
 .bar:focus-within { opacity: 1; pointer-events: auto }
 .space { flex: 1 }
@@ -162,7 +162,7 @@ button:disabled { cursor: default }
 .chip i { width: 8px; height: 8px; border-radius: 50%; box-sizing: border-box; border: 2px solid #b6bfc8 }
 .stage[data-state=live] .chip i { background: var(--accent); border-color: var(--accent) }
 .stage[data-state=offline] .chip i { border-color: var(--warning) }
-.route { display: flex; gap: 2px; padding: 2px; border-radius: 8px; background: rgb(255 255 255 / .12) }
+.route { display: flex; gap: 2px; padding: 2px; border-radius: 8px; background: rgb(255 255 255 / .14) }
 .route button { height: 32px; border-radius: 6px; color: #d5dbe1 }
 .route button[aria-pressed=true] { background: rgb(255 255 255 / .92); color: #14171b }
 .delay[aria-pressed=true] { background: rgb(255 255 255 / .16) }

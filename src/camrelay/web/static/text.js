@@ -61,9 +61,9 @@ export function duration(ms) {
   return unit(Math.floor(seconds / size), name, { display: "long" });
 }
 
-/** "84 ms", "1.4 sec". */
+/** "84 ms", "1.4 s". */
 export function delay(ms) {
-  return ms < 1000 ? unit(Math.round(ms), "millisecond") : unit(ms / 1000, "second", { digits: 1 });
+  return ms < 1000 ? say("player.ms", { value: number(ms) }) : say("player.seconds", { value: number(ms / 1000, 1) });
 }
 
 /** "2.1 Mb/s", "640 kb/s". */
