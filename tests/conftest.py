@@ -1,0 +1,75 @@
+"""Fixtures that start real things. Values and fakes are in builders.py and fakes.py."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, async_playwright
+
+from cameras.gst import GstCamera
+from camrelay.simulate.options import Options, Picture
+from camrelay.simulate.server import Simulator
+from processes import Relay, StartRelay
+from watching import ARGUMENTS, CHROMIUM
+
+
+@pytest.fixture
+async def start_relay(tmp_path: Path) -> AsyncIterator[StartRelay]:
+    """Starts relays, each in a folder of its own, and stops them after the test.
+
+    No test may make one write a token, or the path of a media session, into its log.
+    """
+    relays: list[Relay] = []
+
+    async def start(
+        cameras: Mapping[str, str], options: Mapping[str, str] | None = None, camera_options: str = ""
+    ) -> Relay:
+        folder = tmp_path / f"relay{len(relays)}"
+        folder.mkdir()
+        relay = Relay(folder, cameras, options, camera_options)
+        relays.append(relay)
+        await relay.start()
+        return relay
+
+    yield start
+    for relay in relays:
+        await relay.stop()
+        text = relay.log.read_text(errors="replace")
+        print(f"--- {relay.log}\n{text[-6000:]}")
+        assert not any(token in text for token in relay.tokens), "a token in the log"
+        assert "/m/" not in text, "a media session's path in the log"
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[Simulator]:
+    """Two simulated cameras with a small picture and a key frame every second."""
+    picture = Picture(width=320, height=180, bitrate_bps=300_000, gop_pictures=25)
+    async with Simulator(Options(cameras=2, picture=picture)) as running:
+        yield running
+
+
+@pytest.fixture
+async def relay(start_relay: StartRelay, simulator: Simulator) -> Relay:
+    """A relay of the two simulated cameras, `cam1` and `cam2`, both live."""
+    running = await start_relay({"cam1": simulator.url(1), "cam2": simulator.url(2)})
+    await running.live("cam1")
+    await running.live("cam2")
+    return running
+
+
+@pytest.fixture
+async def gst_camera() -> AsyncIterator[GstCamera]:
+    """A camera that is not ours: GStreamer's RTSP server, with a key frame every second."""
+    async with GstCamera("--key-int-max", "25") as camera:
+        yield camera
+
+
+@pytest.fixture
+async def chromium() -> AsyncIterator[Browser]:
+    """The system's Chromium, without a window."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        await browser.close()
