@@ -1,0 +1,171 @@
+"""The JSON API under /v1: what pages, owners and programs ask for.
+
+Handlers read what the application already knows; nothing here touches media. Answers list only cameras the
+asker may watch, so that an unknown camera and a forbidden one look the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
+
+import msgspec
+from aiohttp import web
+
+from camrelay import config
+from camrelay.errors import NotFound
+from camrelay.fanout.hub import Hub
+from camrelay.model import CameraState
+from camrelay.server import Route, body, json_response
+
+
+class CameraView(msgspec.Struct, frozen=True):
+    """One camera as the page sees it. Times are UTC microseconds; rates are bits and pictures per second."""
+
+    id: str
+    title: str
+    description: str
+    time_zone: str
+    visibility: str
+    state: CameraState
+    since_us: int
+    reason: str
+    retry_at_us: int | None
+    viewers: int
+    bit_rate_bps: int
+    codec: str | None
+    width: int | None
+    height: int | None
+    frame_rate: float | None
+
+
+class SessionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /v1/media/sessions."""
+
+    camera: str
+
+
+class SessionView(msgspec.Struct, frozen=True):
+    """A media session. `hls` and `whep` are paths that carry their own right.
+
+    `expires_at` is UTC seconds, None while the camera is public and the right has no end.
+    """
+
+    id: str
+    hls: str
+    whep: str
+    expires_at: int | None
+
+
+class Session(Protocol):
+    """What the gate hands out for a media session."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def secret(self) -> str: ...
+
+    @property
+    def camera(self) -> str: ...
+
+    @property
+    def expires_us(self) -> int | None: ...
+
+
+def camera_view(camera: config.Camera, hub: Hub, viewers: int) -> CameraView:
+    """What is known of a camera right now."""
+    status, params = hub.status, hub.params
+    is_live = status is not None and status.state is CameraState.LIVE
+    return CameraView(
+        id=camera.id,
+        title=camera.title or camera.id,
+        description=camera.description,
+        time_zone=camera.time_zone,
+        visibility=camera.visibility,
+        state=status.state if status else CameraState.CONNECTING,
+        since_us=status.since_us if status else 0,
+        reason=status.reason if status else "",
+        retry_at_us=status.retry_at_us if status else None,
+        viewers=viewers,
+        bit_rate_bps=hub.ring.bit_rate_bps if is_live else 0,
+        codec=params.rfc6381 if params else None,
+        width=params.width if params else None,
+        height=params.height if params else None,
+        frame_rate=params.frame_rate if params else None,
+    )
+
+
+class Channel(Protocol):
+    """One camera with its hub, as the application holds them."""
+
+    @property
+    def camera(self) -> config.Camera: ...
+
+    @property
+    def hub(self) -> Hub: ...
+
+
+class Api:
+    """The handlers.
+
+    Args:
+        channels: every camera there is, by id.
+        may_watch: tells for a request which cameras its authority reaches.
+        open_session: exchanges the request's authority for a media session on one camera.
+        viewers: how many viewings of a camera run now.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: Mapping[str, Channel],
+        may_watch: Callable[[web.Request], Callable[[config.Camera], bool]],
+        open_session: Callable[[web.Request, str], Awaitable[Session]],
+        viewers: Callable[[str], int],
+    ) -> None:
+        self._channels = channels
+        self._may_watch = may_watch
+        self._open_session = open_session
+        self._viewers = viewers
+
+    def routes(self) -> list[Route]:
+        """The route table of /v1."""
+        return [
+            Route("GET", "/v1/cameras", self.list_cameras),
+            Route("GET", "/v1/cameras/{camera}", self.show_camera),
+            Route("POST", "/v1/media/sessions", self.create_session),
+        ]
+
+    async def list_cameras(self, request: web.Request) -> web.Response:
+        """Every camera the asker may watch, in the order of the configuration."""
+        may_watch = self._may_watch(request)
+        return json_response(
+            {"cameras": [self._view(c) for c in self._channels.values() if may_watch(c.camera)]}
+        )
+
+    async def show_camera(self, request: web.Request) -> web.Response:
+        """One camera."""
+        may_watch = self._may_watch(request)
+        channel = self._channels.get(request.match_info["camera"])
+        if channel is None or not may_watch(channel.camera):
+            raise NotFound("no such camera")
+        return json_response(self._view(channel))
+
+    async def create_session(self, request: web.Request) -> web.Response:
+        """Exchanges an authority for a media session: paths that any player can open."""
+        wanted = await body(request, SessionRequest)
+        session = await self._open_session(request, wanted.camera)
+        root = f"/m/{session.secret}/{session.camera}"
+        return json_response(
+            SessionView(
+                id=session.id,
+                hls=f"{root}/index.m3u8",
+                whep=f"{root}/whep",
+                expires_at=None if session.expires_us is None else session.expires_us // 1_000_000,
+            ),
+            status=201,
+        )
+
+    def _view(self, channel: Channel) -> CameraView:
+        return camera_view(channel.camera, channel.hub, self._viewers(channel.camera.id))

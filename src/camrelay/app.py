@@ -1,0 +1,182 @@
+"""Builds every object of the relay process once, wires the rooms, starts them, stops them in reverse.
+
+No room knows another: what one needs of the other is a callable that is passed here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+from pathlib import Path
+
+from aiohttp import web
+
+from camrelay import config, loop_lag, metrics
+from camrelay.api import Api
+from camrelay.audit.log import AccessLog
+from camrelay.auth.gate import Gate
+from camrelay.auth.keys import KeyRing
+from camrelay.auth.revocation import RevocationFile
+from camrelay.errors import NotReady
+from camrelay.fanout.hls.handler import HlsServer
+from camrelay.fanout.hub import Hub
+from camrelay.fanout.webrtc.server import WebrtcServer
+from camrelay.ingest.fleet import Fleet
+from camrelay.model import CameraId, EndReason, Protocol, Viewer
+from camrelay.pages import Pages
+from camrelay.server import Route, build, guarded, listen, port_of
+
+logger = logging.getLogger("camrelay.server")
+
+#: Where signing keys and revocations lie in the store's directory; the command line writes there too.
+KEYS = "keys"
+REVOCATIONS = "revocations.jsonl"
+
+#: What a stop may take in all; supervisors kill after a little more.
+STOP_LIMIT_S = 5.0
+
+
+class Channel:
+    """One camera of the relay: its options and its hub."""
+
+    def __init__(self, camera: config.Camera, limits: config.Ring) -> None:
+        self.camera = camera
+        self.hub = Hub(CameraId(camera.id), limits)
+
+
+class App:
+    """The relay process.
+
+    Attributes:
+        http_port: where viewers reach it, once started; useful when the configuration says port 0.
+    """
+
+    def __init__(self, options: config.Config) -> None:
+        directory = Path(options.store.directory)
+        self._options = options
+        self._channels: dict[str, Channel] = {}
+        self._runners: list[web.AppRunner] = []
+        self._lag: asyncio.Task[None] | None = None
+        self._is_ready = False
+        self.http_port = 0
+        self._log = AccessLog(directory, options.audit)
+        self._gate = Gate(
+            options.auth,
+            KeyRing(directory / KEYS),
+            RevocationFile(directory / REVOCATIONS),
+            self._camera,
+            self._log.append,
+            trusted_proxies=options.server.trusted_proxies,
+            hls_idle_timeout_s=options.hls.idle_timeout_s,
+        )
+        self._hls = HlsServer(options.hls)
+        self._webrtc = WebrtcServer(options.webrtc)
+        self._fleet = Fleet(options.ingest, options.egress)
+
+    async def start(self) -> None:
+        """Starts everything; when it returns, viewers are served.
+
+        Raises:
+            ConfigError: a listener's address cannot be had.
+            AuditUnavailable: no record can be written where the configuration says.
+        """
+        options = self._options
+        try:
+            await self._log.start()
+            self._lag = asyncio.create_task(loop_lag.watch())
+            await self._gate.start()
+            if options.webrtc.enabled:
+                await self._webrtc.start()
+            await self._fleet.start()
+            for camera in options.camera:
+                self._add(camera)
+            viewers = await self._listen(build(self._routes()), options.server.listen)
+            self.http_port = port_of(viewers)
+            if options.metrics.enabled:
+                await self._listen(build([Route("GET", "/metrics", _metrics)]), options.metrics.listen)
+        except BaseException:
+            await self.stop()
+            raise
+        # What lives until the end needs no looking at: full collections stay short under load.
+        gc.collect()
+        gc.freeze()
+        self._is_ready = True
+        logger.info("serving %d cameras on port %d", len(self._channels), self.http_port)
+
+    async def stop(self) -> None:
+        """Ends every viewing with a record and lets go of everything, within STOP_LIMIT_S."""
+        self._is_ready = False
+        try:
+            async with asyncio.timeout(STOP_LIMIT_S - 0.5):
+                await self._gate.close(EndReason.SERVER_STOP)
+                await self._webrtc.stop()
+                for runner in self._runners:
+                    await runner.cleanup()
+                await self._fleet.stop()
+        except TimeoutError:
+            logger.warning("the stop took too long, leaving the rest to the system")
+        if self._lag is not None:
+            self._lag.cancel()
+        await self._log.stop()
+
+    def _add(self, camera: config.Camera) -> None:
+        channel = Channel(camera, self._options.ring)
+        self._channels[camera.id] = channel
+        if self._options.hls.enabled:
+            self._hls.attach(channel.hub, is_public=camera.visibility == "public")
+        if self._options.webrtc.enabled:
+            self._webrtc.attach(channel.hub)
+        self._fleet.add(camera, publish=channel.hub.publish, status=channel.hub.set_status)
+
+    def _camera(self, camera: str) -> config.Camera | None:
+        channel = self._channels.get(camera)
+        return channel.camera if channel else None
+
+    def _routes(self) -> list[Route]:
+        api = Api(
+            channels=self._channels,
+            may_watch=self._gate.may_watch,
+            open_session=self._gate.open_session,
+            viewers=self._gate.viewers,
+        )
+        routes = [
+            Route("GET", "/healthz", _healthy),
+            Route("GET", "/readyz", self._ready),
+            *api.routes(),
+            *(Route(*route) for route in Pages().routes()),
+        ]
+        authorize = self._authorize
+        if self._options.hls.enabled:
+            routes += [
+                Route(method, path, guarded(authorize, Protocol.HLS, handler))
+                for method, path, handler in self._hls.routes()
+            ]
+        if self._options.webrtc.enabled:
+            routes += [Route(*route) for route in self._webrtc.open_routes()]
+            routes += [
+                Route(method, path, guarded(authorize, Protocol.WEBRTC, handler))
+                for method, path, handler in self._webrtc.routes()
+            ]
+        return routes
+
+    async def _listen(self, app: web.Application, address: str) -> web.AppRunner:
+        runner = await listen(app, address)
+        self._runners.append(runner)
+        return runner
+
+    async def _authorize(self, request: web.Request, protocol: Protocol) -> Viewer:
+        return await self._gate.authorize(request, request.match_info["camera"], protocol)
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        if not self._is_ready:
+            raise NotReady("starting or stopping")
+        return web.Response(text="ready\n")
+
+
+async def _healthy(_: web.Request) -> web.Response:
+    return web.Response(text="alive\n")
+
+
+async def _metrics(_: web.Request) -> web.Response:
+    return web.Response(body=metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
