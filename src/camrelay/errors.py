@@ -33,10 +33,12 @@
     │   ├── PayloadTooLarge
     │   ├── NegotiationFailed        no common codec, bad SDP
     │   ├── PreconditionFailed
+    │   ├── CameraExists             the id of a new camera is taken
     │   └── NotFound
     ├── NotReady                     right request, wrong moment: say when to try again
     │   ├── StreamNotReady
-    │   └── Overloaded
+    │   ├── Overloaded
+    │   └── StoreUnavailable         the database does not answer
     └── AuditError                   our own record
         ├── AuditUnavailable
         ├── BadRecord
@@ -254,6 +256,12 @@ class NotFound(ViewerError):
     code = "not_found"
 
 
+class CameraExists(ViewerError):
+    """The id of a new camera is taken."""
+
+    code = "camera_exists"
+
+
 class NotReady(CamrelayError):
     """The same request may succeed later.
 
@@ -278,6 +286,12 @@ class Overloaded(NotReady):
     """A limit of this server is reached."""
 
     code = "overloaded"
+
+
+class StoreUnavailable(NotReady):
+    """The database does not answer."""
+
+    code = "store_unavailable"
 
 
 class AuditError(CamrelayError):
