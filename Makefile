@@ -57,8 +57,8 @@ $(DEV): requirements-dev.lock pyproject.toml | packages-test $(BIN)/pip
 	$(INSTALL_CHECKOUT)
 	touch $(RUNTIME) $@
 
-$(HLS_JS): package-lock.json | packages-demo
-	.ci/retry npm ci --ignore-scripts --no-audit --no-fund
+$(HLS_JS): package-lock.json | $(RUNTIME)
+	.ci/retry $(BIN)/npm ci --ignore-scripts --no-audit --no-fund
 	mkdir -p $(VENDOR)
 	cp node_modules/hls.js/dist/hls.light.min.mjs $@
 	cp node_modules/hls.js/LICENSE $(VENDOR)/hls.LICENSE
@@ -67,7 +67,7 @@ lock: $(DEV)
 	$(PIP_INSTALL) $(UV)
 	$(COMPILE) --group build --output-file requirements.lock
 	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
-	npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved
+	$(BIN)/npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved
 
 clean:
 	rm -rf .venv node_modules $(VENDOR) build dist demo-data
