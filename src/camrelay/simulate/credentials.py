@@ -14,8 +14,6 @@ import msgspec
 
 from camrelay.simulate.options import Auth
 
-REALM = "camrelay simulated camera"
-
 _PARAMETER = re.compile(r'(\w+)\s*=\s*(?:"([^"]*)"|([^\s,"]+))', re.ASCII)
 
 
@@ -25,6 +23,7 @@ class Credentials(msgspec.Struct, frozen=True):
     user: str
     password: str
     auth: Auth = "any"
+    realm: str = "camrelay simulated camera"
 
 
 def challenges(credentials: Credentials, nonce: str) -> list[str]:
@@ -33,10 +32,11 @@ def challenges(credentials: Credentials, nonce: str) -> list[str]:
     MD5 comes after SHA-256 and Basic at the end: FFmpeg keeps the last Digest it is offered, and knows only
     MD5. Like old cameras the MD5 challenge has no qop, so answers are those of RFC 2069.
     """
+    realm = credentials.realm
     offered = {
-        "digest-sha256": f'Digest realm="{REALM}", nonce="{nonce}", algorithm=SHA-256, qop="auth"',
-        "digest": f'Digest realm="{REALM}", nonce="{nonce}", algorithm=MD5',
-        "basic": f'Basic realm="{REALM}"',
+        "digest-sha256": f'Digest realm="{realm}", nonce="{nonce}", algorithm=SHA-256, qop="auth"',
+        "digest": f'Digest realm="{realm}", nonce="{nonce}", algorithm=MD5',
+        "basic": f'Basic realm="{realm}"',
     }
     return list(offered.values()) if credentials.auth == "any" else [offered[credentials.auth]]
 
@@ -64,7 +64,7 @@ def _accepts_digest(credentials: Credentials, nonce: str, method: str, url: str,
     if scheme is None or credentials.auth not in ("any", scheme):
         return False
     expected = answer(credentials, algorithm, nonce, method, url, given)
-    asked = {"username": credentials.user, "realm": REALM, "nonce": nonce, "uri": url}
+    asked = {"username": credentials.user, "realm": credentials.realm, "nonce": nonce, "uri": url}
     return all(given.get(name) == value for name, value in asked.items()) and hmac.compare_digest(
         given.get("response", "").encode(), expected.encode()
     )
@@ -84,7 +84,7 @@ def answer(
         made = hashlib.new(algorithm.replace("-", ""), ":".join(parts).encode(), usedforsecurity=False)
         return made.hexdigest()
 
-    secret = digest(credentials.user, REALM, credentials.password)
+    secret = digest(credentials.user, credentials.realm, credentials.password)
     request = digest(method, url)
     if "qop" in given:
         return digest(secret, nonce, given.get("nc", ""), given.get("cnonce", ""), given["qop"], request)
