@@ -1,0 +1,337 @@
+"""One camera's packets to all its peers.
+
+An access unit is cut and numbered once, then goes to the viewers in rounds: a run of packets is laid once for
+all that share format and numbers, and for each of them there remain an encryption and a system call. Viewers
+that cannot share (joining, replaying, once dropped to a key frame) are fed apart from their own backlog.
+
+The camera never waits: `access_unit` only queues. What cannot be sent in time is dropped up to the next key
+frame, before it has numbers, so that no viewer sees a gap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import secrets
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+from camrelay import config, metrics
+from camrelay.errors import MalformedMedia
+from camrelay.fanout.hub import Hub
+from camrelay.fanout.webrtc.rtp import PAYLOAD_BYTES, PacketFormat, Packets, abs_send_time, cut, runs
+from camrelay.fanout.webrtc.sender import Sender
+from camrelay.fanout.webrtc.slots import Run, Slots
+from camrelay.fanout.webrtc.turns import PACKETS_PER_TURN, Turns
+from camrelay.fanout.webrtc.udp import Port
+from camrelay.model import CLOCK_RATE, AccessUnit, CameraStatus, EndReason, Protocol
+
+logger = logging.getLogger("camrelay.fanout")
+
+#: Access units wait no longer than this to be sent: older ones are of no use to anybody who watches live.
+MAX_PENDING_S = 1.0
+
+#: A GOP larger than this is not sent to joiners, who wait for the next key frame instead: 2.5 s at 100 Mb/s.
+MAX_GOP_BYTES = 32_000_000
+
+#: A full socket empties in milliseconds (8 MB at 1 Gb/s: 64 ms). Then the viewer whose turn it is pays.
+MAX_BLOCKED_S = 0.1
+
+#: A viewer is replayed the GOP at most this often; browsers repeat a PLI every few hundred milliseconds.
+REPLAY_INTERVAL_S = 1.0
+
+#: Sleeps shorter than this cost more than they spread.
+PACE_STEP_S = 0.004
+
+#: Cutting copies; this many payloads are cut in the time one is encrypted and sent.
+_CUTS_PER_PACKET = 4
+
+#: Sending is synchronous within a turn and lays its run first, so all casters can use the same memory.
+_slots = functools.cache(Slots)
+
+
+class Caster:
+    """The output of one camera to WebRTC; attach it to the camera's hub.
+
+    Args:
+        hub: whose ring the first viewer starts from.
+        port: that sends.
+        turns: shared by all casters of the process.
+        options: pace and history.
+
+    Attributes:
+        ssrc, rtx_ssrc: of every viewer of this camera.
+    """
+
+    def __init__(self, hub: Hub, port: Port, turns: Turns, options: config.Webrtc) -> None:
+        self.ssrc = secrets.randbits(32)
+        self.rtx_ssrc = self.ssrc ^ 1 << 31
+        self._hub = hub
+        self._port = port
+        self._turns = turns
+        self._burst_bps = options.start_burst_bps
+        self._loop = asyncio.get_running_loop()
+        # Below 32768, so that the first wrap is not near (RFC 3711 §3.3.1).
+        self._next = secrets.randbits(15)
+        self._epoch = secrets.randbits(31)
+        self._timestamp = self._epoch
+        self._timed_s = self._loop.time()
+        self._gop: list[Packets] = []
+        self._gop_bytes = 0
+        self._awaits_key = True
+        self._pending: deque[tuple[float, AccessUnit]] = deque()
+        self._wake = asyncio.Event()
+        self._senders: set[Sender] = set()
+        # A viewer is in one of these three, which say how it is served: from the shared rounds, apart by a
+        # task of its own, or not before the next key frame. Dictionaries, because they keep their order.
+        self._live: dict[tuple[PacketFormat, int], dict[Sender, None]] = {}
+        self._apart: dict[Sender, tuple[asyncio.Task[None], asyncio.Event]] = {}
+        self._waiting: dict[Sender, None] = {}
+        self._count_packets = metrics.rtp_packets.labels(hub.camera)
+        self._count_bytes = metrics.viewer_bytes.labels(hub.camera, Protocol.WEBRTC)
+        self._count_lags = metrics.viewer_lagged.labels(hub.camera, Protocol.WEBRTC)
+        self._count_answered = metrics.rtp_retransmissions.labels(hub.camera, "answered")
+        self._count_unanswered = metrics.rtp_retransmissions.labels(hub.camera, "forgotten")
+        self._task = self._loop.create_task(self._cast(), name=f"cast {hub.camera}")
+
+    def close(self) -> None:
+        """Stops sending; viewers are to be ended before."""
+        self._task.cancel()
+
+    def access_unit(self, au: AccessUnit) -> None:
+        """Queues the newest access unit."""
+        if not self._senders:
+            return
+        now = self._loop.time()
+        self._pending.append((now, au))
+        if now - self._pending[0][0] > MAX_PENDING_S:
+            self._drop_pending()
+        self._wake.set()
+
+    def status(self, status: CameraStatus) -> None:
+        """Nothing to do: a camera that is away sends nothing, and its numbers go on when it comes back."""
+
+    def rtp_time(self, now: float) -> int:
+        """What the camera's RTP clock shows."""
+        return self._timestamp + round((now - self._timed_s) * CLOCK_RATE)
+
+    def join(self, sender: Sender) -> None:
+        """Starts to send to a viewer: the GOP so far, if there is one, then what is live."""
+        if not self._senders:
+            now = self._loop.time()
+            self._pending.extend((now, au) for au in self._hub.ring.since_last_key())
+            self._wake.set()
+        self._senders.add(sender)
+        self._restart(sender, self._gop)
+
+    def leave(self, sender: Sender) -> None:
+        """Sends nothing more to a viewer, from this moment on."""
+        self._senders.discard(sender)
+        self._release(sender)
+        sender.stream.close()
+        if not self._senders:
+            self._pending.clear()
+            self._forget_gop()
+
+    def replay(self, sender: Sender) -> None:
+        """Answers a viewer that lost its way with the GOP so far, under numbers of its own."""
+        now = self._loop.time()
+        if self._gop and sender not in self._waiting and now - sender.restarted_s >= REPLAY_INTERVAL_S:
+            self._restart(sender, self._gop)
+
+    def count_retransmissions(self, answered: int, unanswered: int) -> None:
+        """Adds to the metrics of this camera."""
+        self._count_answered.inc(answered)
+        self._count_unanswered.inc(unanswered)
+
+    def lag(self, sender: Sender) -> None:
+        """Drops a viewer that cannot keep up to the next key frame; one that never can is closed."""
+        self._count_lags.inc()
+        if sender.is_hopeless(self._loop.time()):
+            sender.viewer.end(EndReason.LAGGED)
+        else:
+            self._restart(sender, ())
+
+    def _restart(self, sender: Sender, gop: Iterable[Packets]) -> None:
+        self._release(sender)
+        sender.begin(gop, self._loop.time())
+        if sender.backlog:
+            self._part(sender)
+        else:
+            self._waiting[sender] = None
+
+    def _part(self, sender: Sender) -> None:
+        fed = asyncio.Event()
+        task = self._loop.create_task(self._feed(sender, fed), name=f"feed {sender.viewer.id}")
+        self._apart[sender] = (task, fed)
+
+    def _release(self, sender: Sender) -> None:
+        """Takes a viewer out of whatever serves it."""
+        self._waiting.pop(sender, None)
+        task, _ = self._apart.pop(sender, (None, None))
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+        group = self._live.get((sender.form, sender.tag_bytes), {})
+        if group.pop(sender, self) is None and not group:
+            del self._live[sender.form, sender.tag_bytes]
+
+    def _drop_pending(self) -> None:
+        """Too much to send for this machine or this link: everybody goes on at the newest key frame."""
+        self._count_lags.inc(len(self._senders))
+        self._pending.popleft()
+        while self._pending and not self._pending[0][1].is_key:
+            self._pending.popleft()
+        if not self._pending:
+            self._awaits_key = True
+            self._forget_gop()
+
+    def _forget_gop(self) -> None:
+        self._gop.clear()
+        self._gop_bytes = 0
+
+    async def _cast(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._pending:
+                _, au = self._pending.popleft()
+                await self._turns.take(1 + len(au.data) // (PAYLOAD_BYTES * _CUTS_PER_PACKET))
+                try:
+                    packets = self._number(au)
+                except MalformedMedia:
+                    logger.warning("an access unit is malformed", extra={"camera": self._hub.camera})
+                    packets, self._awaits_key = None, True
+                if packets is not None:
+                    await self._round(packets)
+
+    def _number(self, au: AccessUnit) -> Packets | None:
+        """The next access unit as packets; None for one that no decoder could use."""
+        if au.is_key or au.discontinuity:
+            self._awaits_key = not au.is_key
+            self._forget_gop()
+        if self._awaits_key:
+            return None
+        payloads = cut(au)
+        if not payloads:
+            return None
+        self._timed_s = self._loop.time()
+        self._timestamp = au.pts + self._epoch
+        packets = Packets(self._next, self._timestamp, abs_send_time(self._timed_s), payloads, au.is_key)
+        self._next = packets.end
+        self._gop_bytes += len(au.data)
+        if au.is_key or self._gop:
+            self._gop.append(packets)
+        if self._gop_bytes > MAX_GOP_BYTES:
+            self._forget_gop()
+        return packets
+
+    async def _round(self, packets: Packets) -> None:
+        """Gives an access unit to everybody who is to have it."""
+        if packets.is_key:
+            waiting, self._waiting = self._waiting, {}
+            for sender in waiting:
+                self._part(sender)
+        for sender, (_, fed) in self._apart.items():
+            sender.backlog.append(packets)
+            fed.set()
+        groups = [tuple(group) for group in self._live.values()]
+        pace = Pace(self._burst_bps)
+        for start, stop in runs(packets) if groups else ():
+            for senders in groups:
+                await self._send(senders, packets, start, stop)
+            if stop < len(packets.payloads):
+                await asyncio.sleep(pace.delay(stop - start, self._loop.time()))
+
+    async def _feed(self, sender: Sender, fed: asyncio.Event) -> None:
+        """Sends a viewer its backlog: until it is at live, or as long as it has numbers of its own."""
+        is_first = not sender.stream.count
+        pace = Pace(self._burst_bps)
+        while True:
+            while sender.backlog:
+                packets = sender.take(self._timestamp, abs_send_time(self._loop.time()))
+                for start, stop in runs(packets):
+                    await self._send((sender,), packets, start, stop)
+                    if sender not in self._apart:
+                        return
+                    if is_first:
+                        is_first = False
+                        seconds = self._loop.time() - sender.requested_s
+                        metrics.viewer_start.labels(Protocol.WEBRTC).observe(seconds)
+                    if delay := pace.delay(stop - start, self._loop.time()):
+                        await asyncio.sleep(delay)
+            if sender.shares:
+                del self._apart[sender]
+                self._live.setdefault((sender.form, sender.tag_bytes), {})[sender] = None
+                return
+            fed.clear()
+            await fed.wait()
+
+    async def _send(self, senders: Sequence[Sender], packets: Packets, start: int, stop: int) -> None:
+        """Sends the packets [start, stop) to viewers of one kind, a slice of them in each turn."""
+        form, slots = senders[0].form, _slots(senders[0].form.header_bytes, senders[0].tag_bytes)
+        step = max(1, PACKETS_PER_TURN // (stop - start))
+        at = 0
+        while at < len(senders):
+            some = senders[at : at + step]
+            await self._turns.take((stop - start) * len(some))
+            done = self._transmit(slots.lay(form, packets, start, stop), some)
+            if done < len(some):
+                await self._unblock(some[done], packets.first + start, packets.first + stop)
+                done += 1
+            at += done
+
+    def _transmit(self, run: Run, senders: Sequence[Sender]) -> int:
+        """Encrypts and sends a run to one viewer after the other; stops at one that finds the socket full.
+
+        Returns:
+            How many of the viewers are done with.
+        """
+        first, octets, size_bytes, send_run = run.first, run.octets, len(run.datagrams), self._port.send_run
+        done = served = 0
+        try:
+            for sender in senders:
+                # Otherwise it is gone, or was taken out of the round since that began.
+                if sender.stream.next == first:
+                    sender.stream.protect(run)
+                    send_run(run, sender.address)
+                    sender.octets += octets
+                    sender.viewer.bytes_sent += size_bytes
+                    served += 1
+                done += 1
+        except BlockingIOError:
+            return done
+        except ValueError:
+            logger.exception("a viewer cannot be sent to", extra={"camera": self._hub.camera})
+            senders[done].viewer.end(EndReason.CLIENT_GONE)
+            return done + 1
+        finally:
+            self._count_packets.inc(served * len(run.rows))
+            self._count_bytes.inc(served * size_bytes)
+        return done
+
+    async def _unblock(self, sender: Sender, first: int, end: int) -> None:
+        """Waits for room in the socket and sends what found none."""
+        try:
+            async with asyncio.timeout(MAX_BLOCKED_S):
+                await self._port.writable()
+        except TimeoutError:
+            self.lag(sender)
+            return
+        for index in range(first, end):
+            if datagram := sender.stream.again(index & 0xFFFF):
+                self._port.send(datagram, sender.address)
+
+
+class Pace:
+    """Spreads runs of packets over time."""
+
+    def __init__(self, bps: int) -> None:
+        self._seconds_per_packet = PAYLOAD_BYTES * 8 / bps
+        self._free_s = 0.0
+
+    def delay(self, packets: int, now: float) -> float:
+        """How long to wait after sending so many packets; 0 rather than too short to be worth a sleep."""
+        self._free_s = max(self._free_s, now) + packets * self._seconds_per_packet
+        delay = self._free_s - now
+        return delay if delay >= PACE_STEP_S else 0.0

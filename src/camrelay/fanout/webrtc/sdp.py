@@ -1,0 +1,293 @@
+"""Offer in, answer out (RFC 8829 as far as WHEP needs it): aiortc reads the one, the other is written here.
+
+The offer is a stranger's text: its size, sections and candidates are limited before aiortc sees it, and what
+is repeated in the answer is checked to be a token, so that nobody can write lines of his own into it.
+Only one thing is ever agreed: one H.264 video, bundled, multiplexed with its RTCP, sent by us.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+import msgspec
+from aiortc.rtcdtlstransport import X509_DIGEST_ALGORITHMS
+from aiortc.sdp import H264Profile, MediaDescription, SessionDescription, parse_h264_profile_level_id
+
+from camrelay.errors import BadRequest, NegotiationFailed, PayloadTooLarge
+
+#: Chromium's offer for audio and video has about 7 KiB with all codecs.
+MAX_OFFER_BYTES = 16 * 1024
+#: At most one audio and one video (WHEP draft -03 §4.4).
+MAX_MEDIA_SECTIONS = 2
+#: Interfaces x address families x sections; a laptop with VPN and containers has about 20.
+MAX_CANDIDATES = 32
+
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]{1,64}")
+_ICE_CHARS = re.compile(r"[A-Za-z0-9+/=_-]{4,256}")
+_ABS_SEND_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
+
+#: What to offer a viewer instead when it does not list the camera's profile, best guess first: a decoder for
+#: a larger profile decodes a smaller one by definition, the other way round it mostly does.
+_LARGEST_FIRST = (
+    H264Profile.PROFILE_PREDICTIVE_HIGH_444,
+    H264Profile.PROFILE_HIGH,
+    H264Profile.PROFILE_CONSTRAINED_HIGH,
+    H264Profile.PROFILE_MAIN,
+    H264Profile.PROFILE_BASELINE,
+    H264Profile.PROFILE_CONSTRAINED_BASELINE,
+)
+
+
+class Format(msgspec.Struct, frozen=True):
+    """An H.264 payload type of the offer (packetization mode 1); `rtx` is its retransmission type or None."""
+
+    payload_type: int
+    profile: H264Profile
+    parameters: str
+    rtx: int | None
+
+
+class Section(msgspec.Struct, frozen=True):
+    """A media section as the answer mirrors it. `encoding` is what its first format stands for, or ""."""
+
+    kind: str
+    protocol: str
+    fmt: str
+    mid: str
+    encoding: str
+    is_bundled: bool
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    """How the viewer proves itself: its ICE fragment, and (algorithm, digest) of its certificate."""
+
+    ufrag: str
+    fingerprints: tuple[tuple[str, str], ...]
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """What the relay needs of an offer. `video` is an index into `sections`."""
+
+    sections: tuple[Section, ...]
+    video: int
+    formats: tuple[Format, ...]
+    credentials: Credentials
+    abs_send_time_id: int
+
+
+class Transport(msgspec.Struct, frozen=True):
+    """Our side of the connection: `fingerprint` is the SHA-256 of the certificate, `candidates` host:port."""
+
+    ufrag: str
+    password: str
+    fingerprint: str
+    candidates: tuple[tuple[str, int], ...]
+
+
+class Track(msgspec.Struct, frozen=True):
+    """What is sent: SSRCs, and the names that tie them together."""
+
+    ssrc: int
+    rtx_ssrc: int
+    cname: str
+
+
+def parse_offer(data: bytes) -> Offer:
+    """Reads an offer.
+
+    Raises:
+        PayloadTooLarge: over MAX_OFFER_BYTES.
+        BadRequest: too many sections or candidates.
+        NegotiationFailed: not an offer, or none that this relay can answer.
+    """
+    if len(data) > MAX_OFFER_BYTES:
+        raise PayloadTooLarge(f"an offer may have {MAX_OFFER_BYTES} bytes")
+    lines = data.splitlines()
+    if sum(line.startswith(b"m=") for line in lines) > MAX_MEDIA_SECTIONS:
+        raise BadRequest(f"an offer may have {MAX_MEDIA_SECTIONS} media sections")
+    if sum(line.startswith(b"a=candidate:") for line in lines) > MAX_CANDIDATES:
+        raise BadRequest(f"an offer may have {MAX_CANDIDATES} candidates")
+    try:
+        session = SessionDescription.parse(data.decode("ascii"))
+    except Exception as error:
+        # aiortc asserts, unpacks and looks up its way through the text: any exception means a bad offer.
+        raise NegotiationFailed("the body is not an SDP offer") from error
+    return _read(session)
+
+
+def choose(offer: Offer, profile_level_id: bytes) -> Format:
+    """The payload type for a camera's profile: the same profile if offered, else the best guess.
+
+    Args:
+        profile_level_id: bytes 1 to 3 of the camera's SPS.
+    """
+    wished = h264_profile(profile_level_id.hex())
+    order = (wished, *_LARGEST_FIRST)
+    return min(offer.formats, key=lambda form: order.index(form.profile))
+
+
+def h264_profile(profile_level_id: str) -> H264Profile:
+    """The profile that six hex digits stand for; what no standard names counts as High (RFC 6184 §8.1)."""
+    try:
+        return parse_h264_profile_level_id(profile_level_id)[0]
+    except ValueError:
+        # Also a level aiortc does not know, such as 6.0; the profile alone decides here.
+        digits = profile_level_id[:4] + "1f"
+    try:
+        return parse_h264_profile_level_id(digits)[0]
+    except ValueError:
+        return H264Profile.PROFILE_HIGH
+
+
+def write_answer(offer: Offer, form: Format, transport: Transport, track: Track) -> str:
+    """The answer: the video section sends, audio stays silent, every other section is refused.
+
+    All our candidates are in it (WHEP draft -03 §4.3.2), and the viewer is told to open DTLS: browsers then
+    choose AES-GCM, and the relay never connects to an address somebody wrote into an offer.
+    """
+    body: list[str] = []
+    bundled: list[str] = []
+    for index, section in enumerate(offer.sections):
+        if index == offer.video:
+            bundled.append(section.mid)
+            body += _video(section, offer, form, transport, track)
+        elif section.kind == "audio" and section.is_bundled:
+            # Not refused: with max-bundle, Chromium cannot do without the section that comes first.
+            bundled.append(section.mid)
+            body += [*_media(section, section.fmt, transport), "a=inactive"]
+            body += [f"a=rtpmap:{section.fmt} {section.encoding}"] if section.encoding else []
+        else:
+            body += [f"m={section.kind} 0 {section.protocol} {section.fmt}", "c=IN IP4 0.0.0.0"]
+            body += [f"a=mid:{section.mid}", "a=inactive"]
+    head = [
+        "v=0",
+        f"o=- {track.ssrc} 1 IN IP4 127.0.0.1",
+        "s=-",
+        "t=0 0",
+        f"a=group:BUNDLE {' '.join(bundled)}",
+        "a=ice-lite",
+        f"a=msid-semantic: WMS {track.cname}",
+    ]
+    return "\r\n".join((*head, *body)) + "\r\n"
+
+
+def _read(session: SessionDescription) -> Offer:
+    video = next((m for m in session.media if m.kind == "video" and m.direction in _RECEIVING), None)
+    if video is None:
+        raise NegotiationFailed("the offer has no video section that receives")
+    if not video.rtcp_mux:
+        raise NegotiationFailed("the offer does not multiplex RTP and RTCP")
+    formats = _formats(video)
+    if not formats:
+        raise NegotiationFailed("the offer has no H.264 with packetization mode 1")
+    credentials = next(filter(None, map(_credentials, (video, *session.media))), None)
+    if credentials is None:
+        raise NegotiationFailed("the offer has no usable ICE and DTLS parameters")
+    bundled = {mid for group in session.group if group.semantic == "BUNDLE" for mid in group.items}
+    extensions = {extension.uri: extension.id for extension in video.rtp.headerExtensions}
+    abs_send_time_id = extensions.get(_ABS_SEND_TIME, 0)
+    return Offer(
+        sections=tuple(_section(media, bundled) for media in session.media),
+        video=session.media.index(video),
+        formats=formats,
+        credentials=credentials,
+        # Ids above 14 need the two-byte form (RFC 8285 §4.3); nobody offers them for this.
+        abs_send_time_id=abs_send_time_id if 0 < abs_send_time_id < 15 else 0,
+    )
+
+
+#: RFC 8866 §6.7: without an attribute, a section goes both ways.
+_RECEIVING = ("recvonly", "sendrecv", None)
+
+
+def _credentials(media: MediaDescription) -> Credentials | None:
+    """A section's credentials, if it has any; with bundling, one section speaks for all (RFC 8843 §7.1.3)."""
+    if media.dtls is None or media.ice is None or media.dtls.role not in ("auto", "client"):
+        return None
+    ufrag = media.ice.usernameFragment or ""
+    known = [f for f in media.dtls.fingerprints if f.algorithm.lower() in X509_DIGEST_ALGORITHMS]
+    if not known or not _ICE_CHARS.fullmatch(ufrag):
+        return None
+    return Credentials(ufrag, tuple((f.algorithm, f.value) for f in known))
+
+
+def _section(media: MediaDescription, bundled: Collection[object]) -> Section:
+    mid, fmt = media.rtp.muxId, str(media.fmt[0])
+    if not all(_TOKEN.fullmatch(text) for text in (media.kind, mid, fmt)):
+        raise NegotiationFailed("a media section of the offer has no proper name")
+    codec = next((c for c in media.rtp.codecs if str(c.payloadType) == fmt), None)
+    encoding = ""
+    if codec is not None and _TOKEN.fullmatch(codec.name):
+        channels = f"/{codec.channels}" if codec.channels and codec.channels > 1 else ""
+        encoding = f"{codec.name}/{codec.clockRate}{channels}"
+    return Section(media.kind, media.profile, fmt, mid, encoding, mid in bundled)
+
+
+def _formats(video: MediaDescription) -> tuple[Format, ...]:
+    """The H.264 payload types in the order of preference of the offer."""
+    codecs = {codec.payloadType: codec for codec in video.rtp.codecs}
+    rtx = {
+        codec.parameters.get("apt"): codec.payloadType
+        for codec in codecs.values()
+        if codec.name.lower() == "rtx"
+    }
+    found = []
+    for payload_type in map(int, video.fmt):
+        codec = codecs.get(payload_type)
+        if codec is None or codec.name.lower() != "h264" or codec.clockRate != 90_000:
+            continue
+        if codec.parameters.get("packetization-mode") != "1":
+            continue
+        # Baseline level 1 is what the field's absence means (RFC 6184 §8.1).
+        profile_level_id = str(codec.parameters.get("profile-level-id", "42000a"))
+        if not re.fullmatch("[0-9A-Fa-f]{6}", profile_level_id):
+            continue
+        parameters = f"level-asymmetry-allowed=1;packetization-mode=1;profile-level-id={profile_level_id}"
+        found.append(Format(payload_type, h264_profile(profile_level_id), parameters, rtx.get(payload_type)))
+    return tuple(found)
+
+
+def _media(section: Section, formats: str, transport: Transport) -> list[str]:
+    """The lines that every section of the bundle has."""
+    host, port = transport.candidates[0]
+    lines = [
+        f"m={section.kind} {port} {section.protocol} {formats}",
+        f"c=IN IP{6 if ':' in host else 4} {host}",
+        f"a=mid:{section.mid}",
+        "a=rtcp-mux",
+        f"a=ice-ufrag:{transport.ufrag}",
+        f"a=ice-pwd:{transport.password}",
+        f"a=fingerprint:sha-256 {transport.fingerprint}",
+        "a=setup:passive",
+    ]
+    for index, (address, at) in enumerate(transport.candidates):
+        # RFC 8445 §5.1.2.1: type preference 126 for hosts, the first address preferred, component 1.
+        priority = 126 << 24 | 65535 - index << 8 | 255
+        lines.append(f"a=candidate:{index + 1} 1 udp {priority} {address} {at} typ host")
+    return [*lines, "a=end-of-candidates"]
+
+
+def _video(section: Section, offer: Offer, form: Format, transport: Transport, track: Track) -> list[str]:
+    own = form.payload_type
+    lines = [
+        *_media(section, f"{own}" if form.rtx is None else f"{own} {form.rtx}", transport),
+        "a=sendonly",
+        "a=rtcp-rsize",
+        f"a=msid:{track.cname} {track.cname}",
+        f"a=rtpmap:{own} H264/90000",
+        f"a=fmtp:{own} {form.parameters}",
+        f"a=rtcp-fb:{own} nack",
+        f"a=rtcp-fb:{own} nack pli",
+        f"a=rtcp-fb:{own} ccm fir",
+    ]
+    if offer.abs_send_time_id:
+        lines.append(f"a=extmap:{offer.abs_send_time_id} {_ABS_SEND_TIME}")
+    ssrcs = [track.ssrc]
+    if form.rtx is not None:
+        lines += [f"a=rtpmap:{form.rtx} rtx/90000", f"a=fmtp:{form.rtx} apt={own}"]
+        lines.append(f"a=ssrc-group:FID {track.ssrc} {track.rtx_ssrc}")
+        ssrcs.append(track.rtx_ssrc)
+    for ssrc in ssrcs:
+        lines += [f"a=ssrc:{ssrc} cname:{track.cname}", f"a=ssrc:{ssrc} msid:{track.cname} {track.cname}"]
+    return lines

@@ -1,0 +1,108 @@
+"""The WebRTC output as the relay sees it: one port, one caster per camera, the peers of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from camrelay import config
+from camrelay.errors import NegotiationFailed, Overloaded, StreamNotReady
+from camrelay.fanout.hub import Hub
+from camrelay.fanout.webrtc.caster import Caster
+from camrelay.fanout.webrtc.peer import Certificate, Peer
+from camrelay.fanout.webrtc.sdp import choose, parse_offer
+from camrelay.fanout.webrtc.turns import Turns
+from camrelay.fanout.webrtc.udp import Port
+from camrelay.fanout.webrtc.whep import GuardedRoute, OpenRoute, Whep
+from camrelay.model import CameraId, CameraState, Codec, EndReason, Viewer, void
+
+#: How long a viewer should wait for a camera that is connecting or waits for its key frame.
+_RETRY_S = 2
+
+
+class WebrtcServer:
+    """Everything WebRTC of one relay process.
+
+    Raises:
+        ConfigError: an ICE server is none.
+    """
+
+    def __init__(self, options: config.Webrtc) -> None:
+        self._options = options
+        self._port = Port(options.listen)
+        self._turns = Turns()
+        self._certificate = Certificate.generateCertificate()
+        self._hosts: tuple[str, ...] = ()
+        self._cameras: dict[str, tuple[Hub, Caster, Callable[[], None]]] = {}
+        self._peers: dict[str, Peer] = {}
+        self._whep = Whep(self._open, self._find, options.ice_servers)
+
+    async def start(self) -> None:
+        """Opens the UDP port.
+
+        Raises:
+            ConfigError: the address is taken or not this machine's.
+        """
+        self._port.open()
+        self._hosts = self._options.advertise or tuple(self._port.hosts())
+
+    async def stop(self) -> None:
+        """Ends every viewing and closes the port; stopping what never started does no harm."""
+        for camera in list(self._cameras):
+            self._remove(camera, EndReason.SERVER_STOP)
+        self._port.close()
+
+    def attach(self, hub: Hub) -> None:
+        """Offers a camera to viewers."""
+        caster = Caster(hub, self._port, self._turns, self._options)
+        self._cameras[hub.camera] = (hub, caster, hub.attach(caster))
+
+    def detach(self, camera: CameraId) -> None:
+        """Takes a camera away from its viewers."""
+        self._remove(camera, EndReason.CAMERA_REMOVED)
+
+    def routes(self) -> list[GuardedRoute]:
+        """(method, path, handler) of what starts a viewing: behind the gate only."""
+        return self._whep.routes()
+
+    def open_routes(self) -> list[OpenRoute]:
+        """(method, path, handler) of what starts nothing."""
+        return self._whep.open_routes()
+
+    def _remove(self, camera: str, reason: EndReason) -> None:
+        _, caster, detach = self._cameras.pop(camera)
+        detach()
+        for peer in [peer for peer in self._peers.values() if peer.camera == camera]:
+            peer.end(reason)
+        caster.close()
+
+    def _open(self, camera: CameraId, offer_text: bytes, viewer: Viewer) -> Peer:
+        offer = parse_offer(offer_text)
+        hub, caster, _ = self._cameras.get(camera, (None, None, None))
+        if hub is None or caster is None or hub.params is None:
+            raise StreamNotReady("the camera has no live picture", retry_after_s=_RETRY_S)
+        if hub.status is None or hub.status.state != CameraState.LIVE:
+            raise StreamNotReady("the camera has no live picture", retry_after_s=_RETRY_S)
+        if hub.params.codec != Codec.H264:
+            raise NegotiationFailed("browsers cannot play this camera's codec over WebRTC; use HLS")
+        if hub.params.reorder_depth:
+            # libwebrtc shows pictures in the order in which they are sent.
+            raise NegotiationFailed("browsers cannot play this camera's B-frames over WebRTC; use HLS")
+        if len(self._peers) >= self._options.max_viewers:
+            raise Overloaded("this server has as many viewers as it may have")
+        peer = Peer(
+            viewer,
+            offer,
+            choose(offer, hub.params.profile_level_id),
+            caster=caster,
+            port=self._port,
+            hosts=self._hosts,
+            certificate=self._certificate,
+            options=self._options,
+            on_close=lambda peer: void(self._peers.pop(peer.resource, None)),
+        )
+        self._peers[peer.resource] = peer
+        return peer
+
+    def _find(self, camera: str, resource: str) -> Peer | None:
+        peer = self._peers.get(resource)
+        return peer if peer is not None and peer.camera == camera else None
