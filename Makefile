@@ -58,7 +58,7 @@ $(DEV): requirements-dev.lock pyproject.toml | packages-test $(BIN)/pip
 	touch $(RUNTIME) $@
 
 $(HLS_JS): package-lock.json | $(RUNTIME)
-	.ci/retry $(BIN)/npm ci --ignore-scripts --no-audit --no-fund
+	.ci/retry $(BIN)/npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier
 	mkdir -p $(VENDOR)
 	cp node_modules/hls.js/dist/hls.light.min.mjs $@
 	cp node_modules/hls.js/LICENSE $(VENDOR)/hls.LICENSE
