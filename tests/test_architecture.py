@@ -26,6 +26,8 @@ CORES = {
     "ingest.rtsp",
     "fanout.ring",
     "fanout.hls.fmp4",
+    "fanout.hls.listing",
+    "fanout.hls.segment",
     "fanout.hls.segmenter",
     "fanout.hls.playlist",
     "fanout.hls.parser",
@@ -57,7 +59,7 @@ CORES = {
 }
 
 #: Composition: may import every room.
-TOP = {"server", "api", "check", "app", "pages", "demo", "cli", "__main__"}
+TOP = {"server", "api", "lineup", "check", "app", "pages", "demo", "cli", "__main__"}
 
 ROOMS = {"ingest", "fanout", "auth", "audit"}
 

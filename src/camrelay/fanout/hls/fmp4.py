@@ -1,0 +1,206 @@
+"""ISO base media file format, as far as HLS wants it of one H.264 track: an init section, then fragments.
+
+Only writing, only bytes in and bytes out. Times are ticks of the track's timescale, which is CLOCK_RATE.
+Sizes and offsets are what ISO/IEC 14496-12 gives them; numbers in brackets below are its sections.
+No CMAF brand is claimed: plain fragmented MP4 is what rfc8216bis §3.1.2 asks for.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from camrelay.errors import BadParameterSet
+from camrelay.model import CLOCK_RATE, VideoParams
+
+TRACK_ID = 1
+
+#: Sample flags [8.8.3.1]: depends on nothing; depends on others and is no place to start.
+_SYNC_SAMPLE = 0x02000000
+_NON_SYNC_SAMPLE = 0x01010000
+
+#: Profiles whose avcC ends after the picture parameter sets (ISO/IEC 14496-15 §5.3.3.1.2).
+_PROFILES_WITHOUT_CHROMA = {66, 77, 88}
+
+_IDENTITY_MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
+
+#: mvex [8.8.1]: one track, sample description 1, no defaults, as every run spells its samples out.
+_TREX = struct.pack(">5I", TRACK_ID, 1, 0, 0, 0)
+
+# moof > mfhd, traf > tfhd, tfdt, trun [8.8.4 to 8.8.12]: all of it has a fixed size but the run of samples.
+_SAMPLE = struct.Struct(">IIIi")
+_FRAGMENT = struct.Struct(">I4s I4sII I4s I4sII I4sIQ I4sIIi")
+_MFHD_BYTES, _TFHD_BYTES, _TFDT_BYTES, _TRUN_BYTES = 16, 16, 20, 20
+_DEFAULT_BASE_IS_MOOF = 0x020000
+_TFDT_VERSION_1 = 0x01000000
+#: trun version 1 (signed composition offsets): data offset, and per sample duration, size, flags, offset.
+_TRUN_FLAGS = 0x01000F01
+
+
+class Sample(NamedTuple):
+    """One access unit inside a fragment: AVCC `data`, `duration` and composition `offset` in ticks."""
+
+    data: bytes
+    duration: int
+    offset: int
+    is_key: bool
+
+
+def fragment(sequence_number: int, decode_time: int, samples: Sequence[Sample]) -> bytes:
+    """A movie fragment and its data: moof and mdat.
+
+    Args:
+        sequence_number: of the fragment; only its low 32 bits fit [8.8.5].
+        decode_time: of the first sample, in ticks since the track began (64 bits).
+        samples: at least one.
+    """
+    run = b"".join(
+        [
+            _SAMPLE.pack(s.duration, len(s.data), _SYNC_SAMPLE if s.is_key else _NON_SYNC_SAMPLE, s.offset)
+            for s in samples
+        ]
+    )
+    trun_bytes = _TRUN_BYTES + len(run)
+    traf_bytes = 8 + _TFHD_BYTES + _TFDT_BYTES + trun_bytes
+    moof_bytes = 8 + _MFHD_BYTES + traf_bytes
+    head = _FRAGMENT.pack(
+        *(moof_bytes, b"moof"),
+        *(_MFHD_BYTES, b"mfhd", 0, sequence_number & 0xFFFFFFFF),
+        *(traf_bytes, b"traf"),
+        *(_TFHD_BYTES, b"tfhd", _DEFAULT_BASE_IS_MOOF, TRACK_ID),
+        *(_TFDT_BYTES, b"tfdt", _TFDT_VERSION_1, decode_time),
+        *(trun_bytes, b"trun", _TRUN_FLAGS, len(samples), moof_bytes + 8),
+    )
+    data = [s.data for s in samples]
+    mdat_bytes = 8 + sum(map(len, data))
+    return b"".join([head, run, struct.pack(">I4s", mdat_bytes, b"mdat"), *data])
+
+
+def init_section(params: VideoParams) -> bytes:
+    """The initialisation section every fragment of this stream is decoded with: ftyp and moov.
+
+    Raises:
+        BadParameterSet: a parameter set is missing, cut short or too large for an avcC.
+    """
+    return _box(b"ftyp", b"iso6", _u32(0), b"iso6", b"mp41") + _box(
+        b"moov",
+        _full_box(
+            b"mvhd",
+            struct.pack(">4I", 0, 0, CLOCK_RATE, 0),
+            struct.pack(">IH10x", 0x10000, 0x100),
+            _IDENTITY_MATRIX,
+            bytes(24),
+            _u32(TRACK_ID + 1),
+        ),
+        _trak(params),
+        _box(b"mvex", _full_box(b"trex", _TREX)),
+    )
+
+
+def _trak(params: VideoParams) -> bytes:
+    """One enabled video track that has no samples of its own [8.3.1]."""
+    enabled_in_movie = 0x000003
+    return _box(
+        b"trak",
+        _full_box(
+            b"tkhd",
+            struct.pack(">5I", 0, 0, TRACK_ID, 0, 0),
+            bytes(16),
+            _IDENTITY_MATRIX,
+            struct.pack(">II", params.width << 16, params.height << 16),
+            flags=enabled_in_movie,
+        ),
+        _box(
+            b"mdia",
+            _full_box(b"mdhd", struct.pack(">4I2H", 0, 0, CLOCK_RATE, 0, 0x55C4, 0)),
+            _full_box(b"hdlr", _u32(0), b"vide", bytes(12), b"video\0"),
+            _box(
+                b"minf",
+                _full_box(b"vmhd", bytes(8), flags=1),
+                _box(b"dinf", _full_box(b"dref", _u32(1), _full_box(b"url ", flags=1))),
+                _box(
+                    b"stbl",
+                    _full_box(b"stsd", _u32(1), _avc1(params)),
+                    _full_box(b"stts", _u32(0)),
+                    _full_box(b"stsc", _u32(0)),
+                    _full_box(b"stsz", _u32(0), _u32(0)),
+                    _full_box(b"stco", _u32(0)),
+                ),
+            ),
+        ),
+    )
+
+
+def _avc1(params: VideoParams) -> bytes:
+    """The sample entry: 72 dpi, one picture per sample, 24 bit colour [12.1.3], parameter sets in avcC."""
+    return _box(
+        b"avc1",
+        struct.pack(">6xH16xHH", 1, params.width, params.height),
+        struct.pack(">IIIH32xHh", 0x480000, 0x480000, 0, 1, 24, -1),
+        _box(b"avcC", _decoder_configuration(params)),
+    )
+
+
+def _decoder_configuration(params: VideoParams) -> bytes:
+    """AVCDecoderConfigurationRecord (ISO/IEC 14496-15 §5.3.3.1.2) with 4-byte NAL unit lengths."""
+    if not 1 <= len(params.sps) <= 31 or not 1 <= len(params.pps) <= 255:
+        raise BadParameterSet(f"{len(params.sps)} SPS and {len(params.pps)} PPS do not fit an avcC")
+    if any(not 4 <= len(n) <= 0xFFFF for n in params.sps) or any(len(n) > 0xFFFF for n in params.pps):
+        raise BadParameterSet("a parameter set is cut short or over 64 KiB")
+    profile_idc = params.sps[0][1]
+    out = bytearray([1, *params.profile_level_id, 0xFC | 3, 0xE0 | len(params.sps)])
+    for nal_unit in params.sps:
+        out += len(nal_unit).to_bytes(2, "big") + nal_unit
+    out.append(len(params.pps))
+    for nal_unit in params.pps:
+        out += len(nal_unit).to_bytes(2, "big") + nal_unit
+    if profile_idc not in _PROFILES_WITHOUT_CHROMA:
+        chroma_format, luma_depth, chroma_depth = _chroma(params.sps[0])
+        out += bytes([0xFC | chroma_format, 0xF8 | luma_depth, 0xF8 | chroma_depth, 0])
+    return bytes(out)
+
+
+def _chroma(sps: bytes) -> tuple[int, int, int]:
+    """chroma_format_idc and both bit depths less 8, the SPS fields after its id (H.264 §7.3.2.1.1).
+
+    Raises:
+        BadParameterSet: the SPS ends before them, or a value is out of its range.
+    """
+    # 16 bytes hold these four short codes however they are spelled, emulation prevention included (§7.4.1).
+    rbsp = sps[4:20].replace(b"\0\0\3", b"\0\0")
+    bits = "".join(f"{byte:08b}" for byte in rbsp)
+    at = 0
+
+    def ue() -> int:
+        nonlocal at
+        one = bits.find("1", at)
+        end = 2 * one - at + 1
+        if one < 0 or end > len(bits):
+            raise BadParameterSet("SPS ends within its chroma format")
+        value = int(bits[one:end], 2) - 1
+        at = end
+        return value
+
+    ue()  # seq_parameter_set_id
+    chroma_format = ue()
+    if chroma_format == 3:
+        at += 1  # separate_colour_plane_flag
+    luma_depth, chroma_depth = ue(), ue()
+    if chroma_format > 3 or luma_depth > 6 or chroma_depth > 6:
+        raise BadParameterSet("SPS names a chroma format that does not exist")
+    return chroma_format, luma_depth, chroma_depth
+
+
+def _box(kind: bytes, *content: bytes) -> bytes:
+    body = b"".join(content)
+    return struct.pack(">I4s", 8 + len(body), kind) + body
+
+
+def _full_box(kind: bytes, *content: bytes, flags: int = 0) -> bytes:
+    """A box that begins with version 0 and flags [4.2]."""
+    return _box(kind, _u32(flags), *content)
+
+
+def _u32(value: int) -> bytes:
+    return value.to_bytes(4, "big")

@@ -1,0 +1,133 @@
+"""HTTP responses whose bytes are ready: made once, shared by every request for them, written in one call.
+
+An ordinary aiohttp response makes, encodes and joins its headers for every request, which costs more than
+sending a part does. These are ordinary responses to aiohttp all the same: a handler returns them.
+
+Slow readers cost themselves only: nothing is taken from a connection until its last response has left for the
+kernel, the body is shared bytes, and a reader that takes nothing for STALL_S or needs BODY_S is cut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from email.utils import formatdate
+from typing import NamedTuple
+
+from aiohttp import hdrs, web
+
+from camrelay import metrics
+from camrelay.model import EndReason, Protocol, Viewer
+
+#: A player that takes no byte for this long has stalled by several PART-HOLD-BACKs and will not recover.
+STALL_S = 10.0
+#: A segment lasts a few seconds: who needs this long for one can never keep up.
+BODY_S = 60.0
+#: Up to here head and body are joined, which is cheaper than a second buffer; beyond, copying costs more.
+_JOIN_BYTES = 16_384
+
+_CLOSE = b"Connection: close\r\n\r\n"
+_KEEP = b"\r\n"
+
+
+class Content(NamedTuple):
+    """A response in bytes: status line with headers, each ended by CRLF, and the body in pieces."""
+
+    head: bytes
+    body: tuple[bytes, ...]
+    size: int
+
+
+def content(content_type: str, body: tuple[bytes, ...], *headers: str) -> Content:
+    """A 200 answer. Media under a capability URL may be read from any origin: having the URL is the right."""
+    size = sum(map(len, body))
+    lines = (
+        "HTTP/1.1 200 OK",
+        f"Content-Type: {content_type}",
+        f"Content-Length: {size}",
+        "Access-Control-Allow-Origin: *",
+        "X-Content-Type-Options: nosniff",
+        *headers,
+        "",
+    )
+    return Content("\r\n".join(lines).encode(), body, size)
+
+
+class ReadyResponse(web.StreamResponse):
+    """Answers with ready bytes and counts them for the viewer."""
+
+    def __init__(self, answer: Content, viewer: Viewer) -> None:
+        super().__init__()
+        self._answer = answer
+        self._viewer = viewer
+        self._request: web.BaseRequest | None = None
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Remembers the request: the bytes go out in write_eof, all at once."""
+        self._request = request
+        # RFC 9112 §9.3: an HTTP/1.0 client would have to be told that the connection stays.
+        self._keep_alive = request.keep_alive and request.version >= (1, 1)
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Writes head and body, and returns when they have left for the kernel.
+
+        Raises:
+            ConnectionResetError: the client went away, or was cut.
+        """
+        request = self._request
+        assert request is not None
+        self._request = None
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError("client gone")
+        # No low tide: paused means that something is left, not paused that all of it is with the kernel.
+        transport.set_write_buffer_limits(0)
+        answer = self._answer
+        head = answer.head + _date() + (_KEEP if self._keep_alive else _CLOSE)
+        if request.method == hdrs.METH_HEAD:
+            transport.write(head)
+        else:
+            if answer.size <= _JOIN_BYTES:
+                transport.write(b"".join((head, *answer.body)))
+            else:
+                transport.writelines((head, *answer.body))
+            self._viewer.bytes_sent += answer.size
+            self._body_length = answer.size
+        if request.protocol.writing_paused:
+            await _drained(request, transport, self._viewer)
+
+
+async def _drained(request: web.BaseRequest, transport: asyncio.Transport, viewer: Viewer) -> None:
+    """Waits until the reader has taken everything, or cuts it: too slow, or no longer entitled."""
+
+    def cut(_: EndReason) -> None:
+        transport.abort()
+
+    forget = viewer.on_end(cut)
+    drain = asyncio.ensure_future(request.writer.drain())
+    deadline = time.monotonic() + BODY_S
+    left = transport.get_write_buffer_size()
+    try:
+        while not (await asyncio.wait({drain}, timeout=STALL_S))[0]:
+            still_left = transport.get_write_buffer_size()
+            if still_left >= left or time.monotonic() > deadline:
+                metrics.viewer_lagged.labels(viewer.camera, Protocol.HLS).inc()
+                transport.abort()
+                raise ConnectionResetError("client too slow")
+            left = still_left
+        await drain
+    finally:
+        forget()
+        drain.cancel()
+
+
+_date_line = (0, b"")
+
+
+def _date() -> bytes:
+    """The Date header (RFC 9110 §6.6.1), formatted once a second."""
+    global _date_line
+    now = int(time.time())
+    if _date_line[0] != now:
+        _date_line = (now, f"Date: {formatdate(now, usegmt=True)}\r\n".encode())
+    return _date_line[1]

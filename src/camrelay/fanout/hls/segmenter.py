@@ -1,0 +1,286 @@
+"""Access units -> parts -> segments: when to cut, what to call it, and what to say while nothing arrives.
+
+The rules, with their numbers in draft-pantos-hls-rfc8216bis-22:
+
+- PART-TARGET is chosen once, from the first pictures, and every part is 85 to 100 % of it but the last of its
+  segment [4.4.4.9]. Decode times are therefore counted by a clock of our own: a sample's duration is the
+  camera's wherever that fits, else it is cut to fit, and the next samples make up for it. Presentation times
+  move along, by less than a part; nothing ever drifts, and durations always add up to the next decode time.
+- A segment ends at a key frame, or without one when it would outgrow TARGETDURATION [6.2.1].
+- Missing media becomes segments of GAP parts [6.2.1]. What comes after them, after a break of the timeline or
+  with other parameters begins with a key frame, a DISCONTINUITY and, if need be, another MAP.
+- Program dates follow the wall clock by small corrections and never go back by more than one [6.2.1].
+
+A part is complete as soon as its last picture is here: that picture's duration is taken from those before it.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from itertools import pairwise
+
+from camrelay import config
+from camrelay.fanout.hls import fmp4
+from camrelay.fanout.hls.segment import InitSection, Part, Segment
+from camrelay.model import CLOCK_RATE, AccessUnit, VideoParams
+
+#: Pictures that tell the frame rate well enough to choose PART-TARGET: one odd step among three is outvoted.
+_FIRST_UNITS = 4
+#: A part this full is complete whatever its duration: a camera with broken timestamps must not fill memory.
+MAX_PART_SAMPLES = 600
+MAX_PART_BYTES = 16_000_000
+#: A GOP this much shorter than the wished segment is long enough, or jitter would join two into one.
+_SHORT_GOP = 0.75
+#: EXTINF is rounded before it is compared with TARGETDURATION [4.4.3.1]; jitter may use most of that.
+_TARGET_SLACK = CLOCK_RATE * 2 // 5
+#: Our clock may fall this far behind the camera's to keep parts in shape; a pause beyond it is skipped.
+_MAX_LAG = CLOCK_RATE
+#: Largest correction of a segment's program date. Overlaps must stay far below a second [6.2.1].
+_MAX_DATE_STEP_US = 100_000
+
+
+class Segmenter:
+    """Cuts one camera's access units.
+
+    Args:
+        options: the lengths to aim for.
+        first_msn: media sequence number of the first segment.
+        part_added: called with a segment and the part it just got.
+        segment_completed: called with a segment that will get no more parts.
+
+    Attributes:
+        part_target: PART-TARGET in ticks, 0 until it is chosen.
+        params: of the segment that is being cut, None before the first one.
+        init: what the next part will be decoded with, None before the first one.
+        step: usual distance of two access units in ticks.
+        next_part: the number that the next part will have, whatever segment it belongs to.
+    """
+
+    def __init__(
+        self,
+        options: config.Hls,
+        first_msn: int,
+        part_added: Callable[[Segment, Part], None],
+        segment_completed: Callable[[Segment], None],
+    ) -> None:
+        self._wish = round(options.segment_s * CLOCK_RATE)
+        self._limit = options.target_duration_s * CLOCK_RATE + _TARGET_SLACK
+        self._part_wish = options.part_ms * CLOCK_RATE // 1000
+        self._max_part_target = options.target_duration_s * CLOCK_RATE
+        self._part_added = part_added
+        self._segment_completed = segment_completed
+        self.part_target = 0
+        self.params: VideoParams | None = None
+        self.init: InitSection | None = None
+        self.step = 0
+        self._first: list[AccessUnit] = []
+        self._next_msn = first_msn
+        self.next_part = 0
+        self._segment: Segment | None = None
+        #: Of the open segment: the camera's decode time where it began, and whether with a key frame.
+        self._segment_dts = 0
+        self._begins_with_key = False
+        #: Whether the next segment begins with a DISCONTINUITY.
+        self._is_break = False
+        self._samples: list[fmp4.Sample] = []
+        self._samples_bytes = 0
+        self._part_duration = 0
+        #: The newest access unit while its duration is unknown.
+        self._pending: AccessUnit | None = None
+        #: Our decode time of the pending access unit, or of the next one.
+        self._clock = 0
+        #: Decode time of the samples' first.
+        self._part_clock = 0
+        #: What the camera's decode times are ahead of ours for good.
+        self._skipped = 0
+        self._last_dts = 0
+        #: Program date of decode time 0.
+        self._date_base_us = 0
+        self._awaits_key = True
+
+    def push(self, au: AccessUnit) -> None:
+        """Takes the next access unit, in decoding order.
+
+        Raises:
+            BadParameterSet, UnsupportedCodec: there is no init section for it. The access unit is dropped.
+        """
+        if not self.part_target:
+            self._choose_part_target(au)
+        elif au.discontinuity or (au.params is not self.params and au.params != self.params):
+            self._awaits_key = True
+            if au.is_key:
+                self._begin(au)
+        elif not self._awaits_key:
+            self._continue(au)
+        elif au.is_key:
+            self._begin(au)
+
+    def add_gap(self) -> None:
+        """Says that one PART-TARGET passed without media. What follows waits for a key frame."""
+        if self.init is None:
+            return
+        if self._segment is None or not self._segment.is_gap:
+            self._finish_segment()
+            self._segment = self._new_segment(is_gap=True)
+        self._awaits_key = True
+        self._add_part(self._segment, Part(self.next_part, self.part_target, False, b""))
+        self._clock += self.part_target
+        if self._segment.duration + self.part_target > self._wish:
+            self._complete(self._segment)
+
+    def _choose_part_target(self, au: AccessUnit) -> None:
+        """Collects the first access units until they tell the frame rate, then cuts them."""
+        first = self._first
+        if first and (au.discontinuity or au.params != first[0].params):
+            first.clear()
+        if not first and not au.is_key:
+            return
+        first.append(au)
+        is_long = au.dts - first[0].dts >= self._part_wish or len(first) >= MAX_PART_SAMPLES
+        if len(first) < _FIRST_UNITS or not is_long:
+            return
+        self.step = max(1, statistics.median_low(b.dts - a.dts for a, b in pairwise(first)))
+        self.part_target = min(_part_target(self._part_wish, self.step), self._max_part_target)
+        self._first = []
+        for unit in first:
+            self.push(unit)
+
+    def _begin(self, au: AccessUnit) -> None:
+        """Begins what does not continue anything: `au` is a key frame and may have another time and MAP."""
+        init = self.init
+        if init is None or au.params != self.params:
+            init = InitSection(0 if init is None else init.number + 1, fmp4.init_section(au.params))
+        if self.init is not None:
+            self._finish_segment()
+            self._is_break = True
+        date_us = max(au.arrived_us, self._date_us())
+        self.init, self.params = init, au.params
+        self._clock, self._skipped, self._last_dts = au.dts, 0, au.dts
+        self._date_base_us = date_us - _us(au.dts)
+        self._awaits_key = False
+        self._pending = au
+
+    def _continue(self, au: AccessUnit) -> None:
+        """Takes an access unit that follows the one before it."""
+        self.step = max(1, self.step + (min(au.dts - self._last_dts, 2 * self.step) - self.step) // 8)
+        self._last_dts = au.dts
+        self._settle(au.dts - self._skipped)
+        lag = au.dts - self._skipped - self._clock
+        if lag > _MAX_LAG:
+            self._skipped += lag
+            self._date_base_us += _us(lag)
+        if self._segment is not None and au.is_key and self._is_segment_due(self._segment, au):
+            self._finish_segment()
+        self._pending = au
+        end = au.dts - self._skipped + self.step
+        if self._is_part_full(self._part_duration + end - self._clock):
+            self._settle(end)
+
+    def _is_segment_due(self, segment: Segment, au: AccessUnit) -> bool:
+        """Whether the open segment ends before the key frame `au`."""
+        duration = segment.duration + self._part_duration
+        return (
+            duration >= self._wish * _SHORT_GOP or not self._begins_with_key or self._outgrows(duration, au)
+        )
+
+    def _outgrows(self, duration: int, au: AccessUnit) -> bool:
+        """Whether one more part, from `au` on, might be too much for TARGETDURATION, in our time or real."""
+        return max(duration, au.dts - self._segment_dts) + self.part_target > self._limit
+
+    def _settle(self, end: int) -> None:
+        """Makes the pending access unit a sample until `end` on our clock, if its part has room for that."""
+        au = self._pending
+        if au is None:
+            return
+        self._pending = None
+        wanted = max(1, end - self._clock)
+        room = self.part_target - self._part_duration
+        if not self._samples:
+            self._begin_part(au)
+        is_outgrown = (
+            len(self._samples) + 1 >= MAX_PART_SAMPLES or self._samples_bytes + len(au.data) >= MAX_PART_BYTES
+        )
+        duration = room if is_outgrown else min(wanted, room)
+        self._samples.append(fmp4.Sample(au.data, duration, au.pts - au.dts, au.is_key))
+        self._samples_bytes += len(au.data)
+        self._part_duration += duration
+        self._clock += duration
+        if self._is_part_full(self._part_duration):
+            self._close_part()
+
+    def _begin_part(self, au: AccessUnit) -> None:
+        """Makes room for a part whose first sample is `au`, in this segment or the next.
+
+        Between key frames segments end only here, where a part ends anyway.
+        """
+        if self._segment is not None and self._outgrows(self._segment.duration, au):
+            self._complete(self._segment)
+        if self._segment is None:
+            if not self._is_break:
+                error_us = (au.arrived_us - self._date_us()) // 8
+                self._date_base_us += max(-_MAX_DATE_STEP_US, min(error_us, _MAX_DATE_STEP_US))
+            self._segment = self._new_segment(is_discontinuity=self._is_break)
+            self._is_break = False
+            self._segment_dts = au.dts
+            self._begins_with_key = au.is_key
+        self._part_clock = self._clock
+
+    def _is_part_full(self, duration: int) -> bool:
+        """Whether a part of this duration is long enough, and too long for one more access unit."""
+        return duration >= self._min_part and duration + self.step > self.part_target
+
+    @property
+    def _min_part(self) -> int:
+        return self.part_target * 85 // 100 + 1
+
+    def _close_part(self) -> None:
+        assert self._segment is not None
+        data = fmp4.fragment(self.next_part + 1, self._part_clock, self._samples)
+        is_independent = any(sample.is_key for sample in self._samples)
+        part = Part(self.next_part, self._part_duration, is_independent, data)
+        self._samples, self._samples_bytes, self._part_duration = [], 0, 0
+        self._add_part(self._segment, part)
+
+    def _add_part(self, segment: Segment, part: Part) -> None:
+        self.next_part += 1
+        segment.parts.append(part)
+        segment.duration += part.duration
+        self._part_added(segment, part)
+
+    def _finish_segment(self) -> None:
+        """Ends the open segment, if there is one, with whatever is still on its way into it."""
+        if self._pending is not None:
+            self._settle(self._pending.dts - self._skipped + self.step)
+        if self._samples:
+            self._close_part()
+        if self._segment is not None:
+            self._complete(self._segment)
+
+    def _complete(self, segment: Segment) -> None:
+        segment.is_complete = True
+        self._segment = None
+        self._segment_completed(segment)
+
+    def _new_segment(self, *, is_discontinuity: bool = False, is_gap: bool = False) -> Segment:
+        assert self.init is not None
+        msn = self._next_msn
+        self._next_msn += 1
+        return Segment(msn, self.init, self._date_us(), is_discontinuity=is_discontinuity, is_gap=is_gap)
+
+    def _date_us(self) -> int:
+        """The program date of our clock."""
+        return self._date_base_us + _us(self._clock)
+
+
+def _part_target(wish: int, step: int) -> int:
+    """PART-TARGET for pictures `step` ticks apart: the wish where whole pictures fill it well, or near it."""
+    filled = (wish + step // 50) // step * step
+    if filled * 100 >= wish * 87:
+        return wish
+    # Two per cent for jitter; the 85 % are far enough away from 98.
+    return max(1, round(wish / step)) * step * 51 // 50
+
+
+def _us(ticks: int) -> int:
+    return ticks * 100 // 9

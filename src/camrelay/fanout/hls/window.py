@@ -1,0 +1,274 @@
+"""One camera's HLS: takes access units from the hub, keeps the bytes of what is listed, wakes who waits.
+
+Parts and segments get their response heads when they are made. Playlists are rendered when the first viewer
+asks for a version, once for all who ask. Who waits is woken once, after the access unit is dealt with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import zlib
+from collections.abc import Callable
+
+from camrelay import config
+from camrelay.errors import (
+    BadRequest,
+    CamrelayError,
+    NotFound,
+    Overloaded,
+    SessionEnded,
+    StreamNotReady,
+)
+from camrelay.fanout.hls.listing import Listing
+from camrelay.fanout.hls.response import Content, content
+from camrelay.fanout.hls.segment import Part, Segment
+from camrelay.fanout.hls.segmenter import Segmenter
+from camrelay.model import (
+    CLOCK_RATE,
+    AccessUnit,
+    CameraId,
+    CameraState,
+    CameraStatus,
+    Viewer,
+)
+
+logger = logging.getLogger("camrelay.fanout")
+
+PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
+MEDIA_TYPE = "video/mp4"
+#: The one media playlist of a camera, relative to its multivariant playlist.
+STREAM = "main/stream.m3u8"
+
+#: Requests of one camera that may wait at once. A player has one for the playlist and one for the next part.
+MAX_WAITERS = 20_000
+#: How often the window looks at its clock before PART-TARGET says how often.
+_IDLE_TICK_S = 0.5
+
+
+class Window:
+    """What viewers of one camera can fetch; an output of its hub.
+
+    Args:
+        camera: whose.
+        options: lengths and limits.
+        is_public: whether shared caches may keep what is served.
+        first_number: media and discontinuity sequence number of the first segment. A later window of this
+            camera needs a larger one, so that neither goes back for viewers that stay.
+        prefix: of all names, unlike that of any other window.
+    """
+
+    def __init__(
+        self, camera: CameraId, options: config.Hls, *, is_public: bool, first_number: int, prefix: str
+    ) -> None:
+        self.camera = camera
+        self._target_s = options.target_duration_s
+        self._is_public = is_public
+        self._loop = asyncio.get_running_loop()
+        self._listing = Listing(options, first_number, prefix)
+        self._segmenter = Segmenter(options, first_number, self._part_added, self._segment_completed)
+        self._contents: dict[str, Content] = {}
+        self._playlists: dict[tuple[int, bool, int], Content] = {}
+        self._waiters: dict[asyncio.Future[None], tuple[float, Callable[[], bool]]] = {}
+        self._is_changed = False
+        self._is_live = True
+        #: Without a part until then, the camera's silence becomes a gap.
+        self._gap_at = math.inf
+        #: When what is listed ends, on the loop's clock.
+        self._end_at = 0.0
+        self._timer = self._loop.call_later(_IDLE_TICK_S, self._tick)
+
+    def access_unit(self, au: AccessUnit) -> None:
+        """Takes the camera's newest access unit."""
+        try:
+            self._segmenter.push(au)
+        except CamrelayError as error:
+            logger.warning("not for HLS: %s", error, extra={"camera": self.camera})
+        self._announce()
+
+    def status(self, status: CameraStatus) -> None:
+        """Learns whether pictures are to be expected: without them, gaps begin at once."""
+        self._is_live = status.state is CameraState.LIVE
+        if not self._is_live:
+            self._gap_at = min(self._gap_at, self._loop.time())
+
+    def close(self) -> None:
+        """Ends it: who waits, and who asks later, learns that there is nothing here any more."""
+        self._timer.cancel()
+        for waiter in self._waiters:
+            _fail(waiter, NotFound("the camera was removed"))
+
+    async def multivariant(self, viewer: Viewer) -> Content:
+        """The multivariant playlist, as soon as there is a first part.
+
+        Raises:
+            StreamNotReady: the camera is not expected to deliver, or did not in time.
+            SessionEnded, Overloaded: as `reloaded`.
+        """
+        await self._first_part(viewer)
+        params = self._segmenter.params
+        assert params is not None
+        text = self._listing.multivariant(
+            STREAM,
+            codecs=params.rfc6381,
+            resolution=(params.width, params.height),
+            frame_rate=CLOCK_RATE / self._segmenter.step,
+        )
+        return content(PLAYLIST_TYPE, (text.encode(),), self._cache_control(self._target_s))
+
+    async def media(self, viewer: Viewer, *, gzip: bool, skip: bool = False) -> Content:
+        """The media playlist of this moment, as soon as there is a first part; a delta update if wanted.
+
+        Raises:
+            StreamNotReady, SessionEnded, Overloaded: as `multivariant`.
+        """
+        await self._first_part(viewer)
+        return self._playlist(skip=skip, gzip=gzip, max_age_s=max(1, self._target_s // 2))
+
+    async def reloaded(
+        self, viewer: Viewer, msn: int, part: int | None, *, gzip: bool, skip: bool = False
+    ) -> Content:
+        """The media playlist once it has segment `msn`, or with `part` that part of it, or a later one.
+
+        Raises:
+            BadRequest: that is further ahead than a client has reason to ask for.
+            StreamNotReady: it did not come within three TARGETDURATIONs (rfc8216bis §6.2.5.2).
+            SessionEnded: the viewing ended meanwhile.
+            Overloaded: too many requests wait already.
+        """
+        await self._first_part(viewer)
+        if self._listing.is_too_far(msn, part, self._segmenter.part_target):
+            raise BadRequest("_HLS_msn or _HLS_part is too far ahead")
+        if not self._listing.has(msn, part):
+            await self._wait(viewer, lambda: self._listing.has(msn, part))
+        return self._playlist(skip=skip, gzip=gzip, max_age_s=6 * self._target_s)
+
+    async def resource(self, viewer: Viewer, name: str) -> Content:
+        """An init section, part or segment; the part that is hinted at as soon as it is there (§6.2.6).
+
+        Raises:
+            NotFound: it is gone, never was, or is a gap.
+            StreamNotReady, SessionEnded, Overloaded: as `reloaded`.
+        """
+        found = self._contents.get(name)
+        if found is None and name == self._listing.part_name(self._segmenter.next_part):
+            number = self._segmenter.next_part
+            await self._wait(viewer, lambda: self._segmenter.next_part > number)
+            found = self._contents.get(name)
+        if found is None:
+            raise NotFound("no such part, segment or init section")
+        return found
+
+    async def _first_part(self, viewer: Viewer) -> None:
+        if self._listing:
+            return
+        if not self._is_live:
+            raise StreamNotReady("the camera is not live")
+        await self._wait(viewer, lambda: bool(self._listing))
+
+    async def _wait(self, viewer: Viewer, is_met: Callable[[], bool]) -> None:
+        if len(self._waiters) >= MAX_WAITERS:
+            raise Overloaded("too many requests wait for this camera")
+        waiter = self._loop.create_future()
+        self._waiters[waiter] = (self._loop.time() + 3 * self._target_s, is_met)
+        forget = viewer.on_end(lambda reason: _fail(waiter, SessionEnded(reason)))
+        try:
+            await waiter
+        finally:
+            forget()
+            del self._waiters[waiter]
+
+    def _part_added(self, segment: Segment, part: Part) -> None:
+        now = self._loop.time()
+        self._listing.add(segment, part, now)
+        self._add(self._listing.init_name(segment.init), (segment.init.data,))
+        if not part.is_gap:
+            self._add(self._listing.part_name(part.number), (part.data,))
+            self._end_at = now
+            self._gap_at = now + self._grace_s()
+        self._is_changed = True
+
+    def _segment_completed(self, segment: Segment) -> None:
+        if not segment.is_gap:
+            self._add(self._listing.segment_name(segment), tuple(part.data for part in segment.parts))
+        for forgotten in self._listing.complete(segment, self._loop.time()):
+            self._contents.pop(self._listing.segment_name(forgotten), None)
+            for part in forgotten.parts:
+                self._contents.pop(self._listing.part_name(part.number), None)
+            if forgotten.init is not self._listing.oldest.init:
+                self._contents.pop(self._listing.init_name(forgotten.init), None)
+        self._is_changed = True
+
+    def _grace_s(self) -> float:
+        """How long a live camera may be late before its silence is called a gap.
+
+        A gap costs viewers everything up to the next key frame, and networks hiccup. But the open segment may
+        be TARGETDURATION old, and half of one later another has to be listed (rfc8216bis §6.2.1).
+        """
+        part_target_s = self._segmenter.part_target / CLOCK_RATE
+        return max(2 * part_target_s, self._target_s / 2 - 0.4 - part_target_s)
+
+    def _tick(self) -> None:
+        now = self._loop.time()
+        part_target_s = self._segmenter.part_target / CLOCK_RATE
+        self._timer = self._loop.call_later(part_target_s or _IDLE_TICK_S, self._tick)
+        if now >= self._gap_at:
+            self._add_gaps(now, part_target_s)
+        for waiter, (deadline, _) in self._waiters.items():
+            if deadline > now:
+                break
+            _fail(waiter, StreamNotReady("the camera did not deliver in time"))
+        self._announce()
+
+    def _add_gaps(self, now: float, part_target_s: float) -> None:
+        """Fills the time since the last part, or as much of it as anybody may still remember."""
+        self._end_at = max(self._end_at, now - 3 * self._target_s)
+        while self._end_at + part_target_s <= now:
+            self._end_at += part_target_s
+            self._segmenter.add_gap()
+
+    def _announce(self) -> None:
+        """Makes the new version the current one and wakes who waited for it, once."""
+        if not self._is_changed:
+            return
+        self._is_changed = False
+        self._playlists.clear()
+        for waiter, (_, is_met) in self._waiters.items():
+            if not waiter.done() and is_met():
+                waiter.set_result(None)
+
+    def _playlist(self, *, skip: bool, gzip: bool, max_age_s: int) -> Content:
+        skipped = self._listing.skippable if skip else 0
+        key = (skipped, gzip, max_age_s)
+        if key not in self._playlists:
+            self._playlists[key] = self._render(*key)
+        return self._playlists[key]
+
+    def _render(self, skipped: int, gzip: bool, max_age_s: int) -> Content:
+        text = self._listing.media(
+            skipped=skipped, part_target=self._segmenter.part_target, next_part=self._segmenter.next_part
+        )
+        headers = [self._cache_control(max_age_s), "Vary: Accept-Encoding"]
+        body = text.encode()
+        if gzip:
+            compressor = zlib.compressobj(wbits=31)
+            body = compressor.compress(body) + compressor.flush()
+            headers.append("Content-Encoding: gzip")
+        return content(PLAYLIST_TYPE, (body,), *headers)
+
+    def _add(self, name: str, body: tuple[bytes, ...]) -> None:
+        # Names are never used again, and after three TARGETDURATIONs nobody asks for them.
+        if name not in self._contents:
+            self._contents[name] = content(MEDIA_TYPE, body, self._cache_control(3 * self._target_s))
+
+    def _cache_control(self, max_age_s: int) -> str:
+        return f"Cache-Control: public, max-age={max_age_s}" if self._is_public else _PRIVATE
+
+
+_PRIVATE = "Cache-Control: private, no-store"
+
+
+def _fail(waiter: asyncio.Future[None], error: CamrelayError) -> None:
+    if not waiter.done():
+        waiter.set_exception(error)
