@@ -92,6 +92,23 @@ def test_a_damaged_cache_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert path.stat().st_size > 1000
 
 
+def test_a_cache_that_cannot_be_written_is_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither where a file stands in the way, nor where the last step fails; nothing unfinished remains."""
+    made = encode(SMALL, "CAM1")
+    monkeypatch.setattr(module, "encode", lambda picture, name: made)
+    (tmp_path / "file").write_text("")
+    assert made == clip(SMALL, "CAM1", str(tmp_path / "file"))
+
+    def fail(*_: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr(Path, "replace", fail)
+    assert made == clip(SMALL, "CAM1", str(tmp_path / "dir"))
+    assert list((tmp_path / "dir").iterdir()) == []
+
+
 def test_the_cache_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Under XDG_CACHE_HOME when no directory is named."""
     made = encode(SMALL, "CAM1")

@@ -17,6 +17,7 @@ import av
 import pytest
 
 from cameras.probe import ffprobe
+from camrelay.errors import ConfigError
 from camrelay.simulate import camera, clock, server
 from camrelay.simulate.options import Auth, Options, Picture
 from camrelay.simulate.server import Simulator, run
@@ -422,6 +423,17 @@ async def test_running_until_told_to_stop(cache: str) -> None:
     await asyncio.wait_for(task, PATIENCE_S)
 
     assert [line.rpartition("/")[2] for line in said] == ["cam1", "...", "cam9"]
+
+
+async def test_running_on_a_taken_port_says_so(simulator: Simulator, cache: str) -> None:
+    """In one sentence for the operator."""
+    with pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1 port {simulator.port}: "):
+        await run(Options(port=simulator.port, picture=SMALL, cache_dir=cache))
+
+
+def test_urls_of_ipv6_have_brackets() -> None:
+    """RFC 3986 §3.2.2."""
+    assert Simulator(Options(host="::1", port=554)).url(3) == "rtsp://[::1]:554/cam3"
 
 
 async def test_it_serves_on_uvloop(cache: str) -> None:

@@ -6,10 +6,11 @@ joins its beginning.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
-import tempfile
+import secrets
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -66,11 +67,20 @@ def clip(picture: Picture, name: str, cache_dir: str = "") -> Clip:
         return msgspec.msgpack.decode(path.read_bytes(), type=Clip)
     except (OSError, msgspec.MsgspecError):
         made = encode(picture, name)
-    directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=directory, delete=False) as file:
-        file.write(msgspec.msgpack.encode(made))
-    os.replace(file.name, path)
-    return made
+        _keep(made, path)
+        return made
+
+
+def _keep(made: Clip, path: Path) -> None:
+    """Writes the cache, whole or not at all; where it cannot be written, the next start takes longer."""
+    unfinished = path.with_suffix(f".{secrets.token_hex(4)}")
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            unfinished.write_bytes(msgspec.msgpack.encode(made))
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
 
 
 def _user_cache() -> Path:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from socket import SO_SNDBUF, SOL_SOCKET
 from typing import cast
 
-from camrelay.errors import BadRtspMessage
+from camrelay.errors import BadRtspMessage, ConfigError
 from camrelay.simulate.camera import MAX_WAITING_BYTES, Camera, Datagrams, Receiver, TcpReceiver, UdpReceiver
 from camrelay.simulate.clip import clip
 from camrelay.simulate.conversation import SESSION_TIMEOUT_S, Conversation, Session, camera_number
@@ -317,13 +317,24 @@ class _Rtcp(asyncio.DatagramProtocol):
 
 
 async def run(options: Options, announce: Callable[[str], None] = print) -> None:
-    """Serves until SIGINT or SIGTERM, after telling the cameras' URLs."""
+    """Serves until SIGINT or SIGTERM, after telling the cameras' URLs.
+
+    Raises:
+        ConfigError: there is no listening on the host and port of the options.
+    """
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
-    async with Simulator(options) as simulator:
+    simulator = Simulator(options)
+    try:
+        await simulator.start()
+    except OSError as e:
+        raise ConfigError(f"cannot listen on {options.host} port {options.port}: {e.strerror}") from None
+    try:
         urls = [simulator.url(camera) for camera in range(1, options.cameras + 1)]
         for url in urls if len(urls) <= NAMED_CAMERAS else (urls[0], "...", urls[-1]):
             announce(url)
         await stopped.wait()
+    finally:
+        await simulator.stop()
