@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The nearest-rank percentile: always one of the values. `values` must not be empty."""
+    """The nearest-rank percentile: always one of the values; not-a-number of none."""
+    if not values:
+        return math.nan
     ordered = sorted(values)
     return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
 

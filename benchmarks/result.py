@@ -87,6 +87,12 @@ class Result(msgspec.Struct):
         else:
             self.figures[name] = Figure(rounded(value), unit)
 
+    def give_up(self, word: str, reason: str) -> None:
+        """Says why there will be none of the figures that have a word, such as a server, in their name."""
+        for name, figure in self.figures.items():
+            if figure.value is None and word in name.split("_"):
+                figure.reason = reason
+
     def lines(self) -> list[str]:
         """`FIGURE name value unit`, or `FIGURE name none reason`, one per figure."""
         return [

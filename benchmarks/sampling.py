@@ -13,7 +13,7 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Usage(NamedTuple):
-    """A process and all its descendants at one moment. `cpu_s` counts up, the rest are levels."""
+    """A process, or it and all its descendants, at one moment. `cpu_s` counts up, the rest are levels."""
 
     at: float
     cpu_s: float
@@ -32,10 +32,10 @@ def family(pid: int) -> list[int]:
     return found
 
 
-def usage(pid: int) -> Usage:
-    """What the process and its descendants use now; zeros when it is gone."""
+def usage(pid: int, *, alone: bool = False) -> Usage:
+    """What the process and, unless `alone`, its descendants use now; zeros when it is gone."""
     cpu_ticks = rss_pages = descriptors = threads = processes = 0
-    for member in family(pid):
+    for member in [pid] if alone else family(pid):
         # The command's name, in brackets, may hold spaces (proc(5)); fields count from 3 behind it.
         fields = _text(_PROC / str(member) / "stat").rpartition(")")[2].split()
         if not fields:

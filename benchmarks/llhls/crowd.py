@@ -45,8 +45,8 @@ class Crowd:
         began = time.monotonic()
         for index in range(count):
             await asyncio.sleep(max(0.0, began + index / per_second - time.monotonic()))
-            viewer = Viewer(self._shared, low_latency=self._low_latency)
-            self._tasks.append(asyncio.create_task(viewer.watch(url)))
+            viewer = Viewer(self._shared, url, low_latency=self._low_latency)
+            self._tasks.append(asyncio.create_task(viewer.watch()))
             joined.append(viewer)
         self.viewers += joined
         return joined

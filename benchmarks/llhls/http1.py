@@ -13,7 +13,7 @@ import zlib
 from typing import NamedTuple, cast
 
 #: More than this of a header or a kept body is not what a player asked for.
-_HEADER_LIMIT = 16_384
+_HEADER_LIMIT = 4_096
 _BODY_LIMIT = 8_388_608
 
 #: One read takes at most this much; of all connections, for one is read at a time.
@@ -62,11 +62,10 @@ class Connection(asyncio.BufferedProtocol):
 
     def _reset(self) -> None:
         self._head = b""
-        self._pending = bytearray()
+        self._pending = b""
         self._body = bytearray()
         self._body_bytes = 0
-        #: Bytes still to come of the body or of the chunk with its line end; 0 while a header or size is
-        #: read.
+        #: Bytes to come of the body, or of a chunk with its line end; 0 while a header or size is read.
         self._left = 0
         self._is_chunked = False
         self._is_last_chunk = False
@@ -105,7 +104,10 @@ class Connection(asyncio.BufferedProtocol):
         return waiter
 
     def close(self) -> None:
-        """Hangs up."""
+        """Hangs up; a response under way never comes."""
+        if self._waiter is not None:
+            self._waiter.cancel()
+            self._waiter = None
         if self._transport is not None:
             self._transport.abort()
             self._transport = None
@@ -136,11 +138,12 @@ class Connection(asyncio.BufferedProtocol):
     def _feed(self, data: memoryview) -> None:
         """Takes what was read: a header, the rest of a body, chunks, in any mixture."""
         position = 0
-        while position < len(data):
+        end = len(data)
+        while position < end:
             if not self._left:
                 position += self._read_line(data[position:])
                 continue
-            taken = min(self._left, len(data) - position)
+            taken = min(self._left, end - position)
             if self._keep:
                 self._body += data[position : position + taken]
                 if len(self._body) > _BODY_LIMIT:
@@ -154,19 +157,19 @@ class Connection(asyncio.BufferedProtocol):
     def _read_line(self, data: memoryview) -> int:
         """Reads on in a header, or in the line before a chunk; returns how many bytes of `data` it used."""
         before = len(self._pending)
-        self._pending += data[:_HEADER_LIMIT]
+        text = self._pending + bytes(data[:_HEADER_LIMIT])
         mark = b"\r\n" if self._is_chunked else b"\r\n\r\n"
-        end = self._pending.find(mark)
+        end = text.find(mark)
         if end < 0:
-            if len(self._pending) >= _HEADER_LIMIT:
+            if len(text) >= _HEADER_LIMIT:
                 raise Broken("header too long")
-            return len(self._pending) - before
-        found = bytes(self._pending[:end])
-        self._pending.clear()
+            self._pending = text
+            return len(text) - before
+        self._pending = b""
         if self._is_chunked:
-            self._open_chunk(found)
+            self._open_chunk(text[:end])
         else:
-            self._open_body(found)
+            self._open_body(text[:end])
         return end + len(mark) - before
 
     def _open_body(self, head: bytes) -> None:
@@ -200,9 +203,9 @@ class Connection(asyncio.BufferedProtocol):
     def _complete(self) -> None:
         response = Response(int(self._head[9:12]), self._head, bytes(self._body), self._body_bytes)
         self._reset()
+        waiter, self._waiter = self._waiter, None
         if _CLOSE.search(response.head):
             self.close()
-        waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(response)
 

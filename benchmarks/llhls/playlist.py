@@ -41,6 +41,13 @@ class Playlist(NamedTuple):
             return self.open_msn, self.pieces[-1].part + 1
         return self.open_msn, 0
 
+    def after(self, last: tuple[int, int]) -> tuple[Piece, ...]:
+        """The parts behind (media sequence number, part); there are few."""
+        index = len(self.pieces)
+        while index and self.pieces[index - 1][:2] > last:
+            index -= 1
+        return self.pieces[index:]
+
 
 class BadPlaylist(Exception):
     """A body that is no playlist."""

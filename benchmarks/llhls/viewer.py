@@ -1,4 +1,4 @@
-"""One simulated HLS viewer: follows the playlist, fetches what is new, and keeps the account of a player's
+"""One simulated HLS viewer: follows the playlist, fetches what is new, keeps the account of a player's
 buffer.
 
 Low latency: one connection waits in blocked reloads, another fetches parts, as hls.js does over HTTP/1.1.
@@ -10,16 +10,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from urllib.parse import urljoin, urlsplit
 
-from benchmarks.llhls.http1 import Broken, Connection, Response
-from benchmarks.llhls.playlist import BadPlaylist, Piece, Playlist, first_variant, parse, start
+from benchmarks.llhls.http1 import Broken, Response
+from benchmarks.llhls.playlist import BadPlaylist, Piece, Playlist, parse, start
+from benchmarks.llhls.session import Session, check
 from camrelay.simulate.clock import UUID, sent_us
 
 #: Playlist texts and media clocks shared by all viewers: the newest few are the ones asked for.
 _CACHE_LIMIT = 256
-
-_REDIRECT_LIMIT = 5
 
 
 class Shared:
@@ -64,30 +62,31 @@ class Viewer:
     piece.
     """
 
-    def __init__(self, shared: Shared, *, low_latency: bool = True) -> None:
+    def __init__(self, shared: Shared, url: str, *, low_latency: bool = True) -> None:
         self._shared = shared
         self._low_latency = low_latency
-        self._reloads: Connection | None = None
-        self._media: Connection | None = None
-        self._base = ""
-        self._cookies: dict[str, str] = {}
+        self._session = Session(url)
         self._last = (-1, -1)
         self._play_began = 0.0
         self._fetched_s = 0.0
-        self.began_at = self.playlist_at = self.first_media_at = self.last_media_at = 0.0
+        self.began_at = self.first_media_at = self.last_media_at = 0.0
         self.delays_s: list[float] = []
         self.behind_s: list[float] = []
-        self.requests = self.bytes = self.pieces = self.gaps = 0
+        self.bytes = self.pieces = self.gaps = 0
         self.stalls = 0
         self.stalled_s = 0.0
         self.failure = ""
 
-    async def watch(self, url: str) -> None:
+    @property
+    def requests(self) -> int:
+        """Sent so far."""
+        return self._session.requests
+
+    async def watch(self) -> None:
         """Plays; ends with `failure` set when the server does not let it."""
         self.began_at = time.monotonic()
         try:
-            playlist = await self._enter(url)
-            self.playlist_at = time.monotonic()
+            playlist = self._shared.playlist(await self._session.enter())
             if self._low_latency and playlist.can_block and playlist.part_target_s:
                 await self._follow_parts(playlist)
             else:
@@ -95,59 +94,33 @@ class Viewer:
         except (Broken, BadPlaylist) as error:
             self.failure = str(error)
         finally:
-            for connection in (self._reloads, self._media):
-                if connection is not None:
-                    connection.close()
-
-    async def _enter(self, url: str) -> Playlist:
-        """From the given URL, over redirects and the multivariant playlist, to the first media playlist."""
-        for _ in range(_REDIRECT_LIMIT):
-            parts = urlsplit(url)
-            assert parts.hostname, "a URL has a host"
-            if self._reloads is None:
-                self._reloads = Connection(parts.hostname, parts.port or 80)
-                self._media = Connection(parts.hostname, parts.port or 80)
-            path = f"{parts.path}?{parts.query}" if parts.query else parts.path
-            response = await self._get(self._reloads, path, keep=True)
-            location = response.field("Location")
-            if 300 <= response.status < 400 and location:
-                url = urljoin(url, location)
-                continue
-            self._check(response)
-            self._base = url
-            variant = first_variant(response.content().decode())
-            if not variant:
-                return self._shared.playlist(response)
-            url = urljoin(url, variant)
-        raise Broken("too many redirects")
+            self._session.close()
 
     async def _follow_parts(self, playlist: Playlist) -> None:
+        session = self._session
+        separator = "&" if "?" in session.playlist_path else "?"
         pieces = playlist.pieces[start(playlist.pieces, playlist.part_hold_back_s) :]
         while not playlist.is_ended:
             msn, part = playlist.next_part
-            assert self._reloads is not None
             # Asked for before the parts are fetched: the reload waits at the server meanwhile.
-            await self._reloads.open()
-            reload = self._reloads.get(
-                self._path(f"?_HLS_msn={msn}&_HLS_part={part}"), fields=self._cookie_field()
-            )
-            self.requests += 1
+            path = f"{session.playlist_path}{separator}_HLS_msn={msn}&_HLS_part={part}"
+            await session.reloads.open()
+            reload = session.send(session.reloads, path)
             for piece in pieces:
                 await self._fetch(piece)
-            playlist = self._shared.playlist(self._check(await reload))
-            pieces = tuple(piece for piece in playlist.pieces if (piece.msn, piece.part) > self._last)
+            playlist = self._shared.playlist(check(await reload))
+            pieces = playlist.after(self._last)
 
     async def _follow_segments(self, playlist: Playlist) -> None:
+        session = self._session
         # Three target durations from the end (rfc8216bis §6.3.3).
         pieces = playlist.segments[start(playlist.segments, 3 * playlist.target_duration_s) :]
-        assert self._reloads is not None
         while not playlist.is_ended:
             for piece in pieces:
                 await self._fetch(piece)
             # §6.3.4: a target duration after a change, half of one after none.
             await asyncio.sleep(playlist.target_duration_s * (1.0 if pieces else 0.5))
-            response = await self._get(self._reloads, self._path(""), keep=True)
-            playlist = self._shared.playlist(self._check(response))
+            playlist = self._shared.playlist(check(await session.get(session.reloads, session.playlist_path)))
             pieces = tuple(piece for piece in playlist.segments if piece.msn > self._last[0])
 
     async def _fetch(self, piece: Piece) -> None:
@@ -155,9 +128,8 @@ class Viewer:
         if piece.is_gap:
             self.gaps += 1
             return
-        assert self._media is not None
-        keep = not self._shared.knows(piece.uri)
-        response = self._check(await self._get(self._media, self._path(piece.uri), keep=keep))
+        session, keep = self._session, not self._shared.knows(piece.uri)
+        response = check(await session.get(session.media, session.path(piece.uri), keep=keep))
         if keep:
             self._shared.read_clock(piece.uri, response.body)
         self.bytes += response.body_bytes
@@ -180,29 +152,3 @@ class Viewer:
             delay = time.time() - sent
             self.delays_s.append(delay)
             self.behind_s.append(delay + ahead + piece.duration_s)
-
-    async def _get(self, connection: Connection, path: str, *, keep: bool) -> Response:
-        """A GET whose connection is opened when the server closed it; cookies are kept."""
-        await connection.open()
-        self.requests += 1
-        response = await connection.get(path, keep=keep, fields=self._cookie_field())
-        cookie = response.field("Set-Cookie").split(";")[0]
-        if "=" in cookie:
-            name, _, value = cookie.partition("=")
-            self._cookies[name] = value
-        return response
-
-    def _cookie_field(self) -> bytes:
-        pairs = "; ".join(f"{name}={value}" for name, value in self._cookies.items())
-        return f"Cookie: {pairs}\r\n".encode() if pairs else b""
-
-    def _path(self, uri: str) -> str:
-        """A reference of the playlist as a request target."""
-        parts = urlsplit(urljoin(self._base, uri))
-        return f"{parts.path}?{parts.query}" if parts.query else parts.path
-
-    @staticmethod
-    def _check(response: Response) -> Response:
-        if response.status != 200:
-            raise Broken(f"status {response.status}")
-        return response

@@ -5,16 +5,17 @@ from __future__ import annotations
 import abc
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import ClassVar
 
 import aiohttp
 
 from benchmarks.child import Child
+from benchmarks.exposition import Page, fetch
 
-#: From the program's start to pictures of every camera.
-_START_TIMEOUT_S = 30.0
+#: From the program's start to pictures of every camera: so much, and so much more for each.
+_START_TIMEOUT_S, _START_TIMEOUT_PER_CAMERA_S = 20.0, 0.2
 
 
 class Server(abc.ABC):
@@ -48,8 +49,8 @@ class Server(abc.ABC):
         """Writes its configuration into `directory`; returns the command that runs it."""
 
     @abc.abstractmethod
-    async def is_live(self, http: aiohttp.ClientSession, camera: str) -> bool:
-        """Whether this camera can be watched now; asked with "" when there is none."""
+    async def is_ready(self, http: aiohttp.ClientSession, cameras: Collection[str]) -> bool:
+        """Whether it runs, and all these cameras can be watched."""
 
     def whep(self, camera: str) -> str:
         """Where WHEP viewers POST; "" when it has no WHEP."""
@@ -58,6 +59,14 @@ class Server(abc.ABC):
     def hls(self, camera: str) -> str:
         """The multivariant playlist; "" when it has no HLS."""
         return ""
+
+    def received_bytes(self, page: Page) -> float:
+        """What all cameras sent it so far, read from its metrics page; 0 when it does not tell."""
+        return 0.0
+
+    async def metrics(self) -> Page:
+        """Its Prometheus page, empty without one."""
+        return await fetch(self.metrics_url) if self.metrics_url else {}
 
     @property
     def pid(self) -> int:
@@ -77,19 +86,15 @@ class Server(abc.ABC):
         self._child = Child(command, self.core, self.directory / "log", cwd=self.directory)
         try:
             async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as http:
-                waiting = list(cameras) or [""]
 
                 async def ready() -> bool:
-                    while waiting:
-                        try:
-                            if not await self.is_live(http, waiting[-1]):
-                                return False
-                        except (aiohttp.ClientError, TimeoutError):
-                            return False
-                        waiting.pop()
-                    return True
+                    try:
+                        return await self.is_ready(http, cameras)
+                    except (aiohttp.ClientError, TimeoutError):
+                        return False
 
-                await self._child.until(ready, _START_TIMEOUT_S)
+                limit_s = _START_TIMEOUT_S + _START_TIMEOUT_PER_CAMERA_S * len(cameras)
+                await self._child.until(ready, limit_s)
         except BaseException:
             await self.stop()
             raise

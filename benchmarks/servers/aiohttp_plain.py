@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import aiohttp
 import uvloop
@@ -29,7 +29,7 @@ class AiohttpPlain(StaticServer):
         pairs = [f"{name}={length}" for name, length in self.bodies.items()]
         return [sys.executable, "-m", "benchmarks.servers.aiohttp_plain", str(self._port), *pairs]
 
-    async def is_live(self, http: aiohttp.ClientSession, camera: str) -> bool:
+    async def is_ready(self, http: aiohttp.ClientSession, cameras: Collection[str]) -> bool:
         return await accepts(self._port)
 
     def body(self, name: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import aiohttp
 import aioice.ice
@@ -32,7 +32,7 @@ class AiortcPath(Server):
         pairs = [f"{camera}={url}" for camera, url in cameras.items()]
         return [sys.executable, "-m", "benchmarks.servers.aiortc_path", str(self._http), *pairs]
 
-    async def is_live(self, http: aiohttp.ClientSession, camera: str) -> bool:
+    async def is_ready(self, http: aiohttp.ClientSession, cameras: Collection[str]) -> bool:
         return await accepts(self._http)
 
     def whep(self, camera: str) -> str:

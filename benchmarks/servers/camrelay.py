@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import aiohttp
 
 from benchmarks.child import free_port
-from benchmarks.exposition import parse, total
+from benchmarks.exposition import Page, parse, total
 from benchmarks.servers.adapter import Server
 
 
@@ -41,13 +41,16 @@ class Camrelay(Server):
         self.settings = {"cameras": "public", "parts": "200 ms", "segments": "2 s", "access record": "on"}
         return [sys.executable, "-m", "camrelay", "serve", "--config", str(path)]
 
-    async def is_live(self, http: aiohttp.ClientSession, camera: str) -> bool:
+    async def is_ready(self, http: aiohttp.ClientSession, cameras: Collection[str]) -> bool:
         async with http.get(self.metrics_url) as response:
             page = parse(await response.text())
-        return total(page, f'camrelay_camera_up{{camera="{camera}"}}') == 1
+        return all(page.get(f'camrelay_camera_up{{camera="{camera}"}}') == 1 for camera in cameras)
 
     def whep(self, camera: str) -> str:
         return f"http://127.0.0.1:{self._http}/whep/{camera}"
 
     def hls(self, camera: str) -> str:
         return f"http://127.0.0.1:{self._http}/hls/{camera}/index.m3u8"
+
+    def received_bytes(self, page: Page) -> float:
+        return total(page, "camrelay_camera_bytes_total")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import aiohttp
 
@@ -38,7 +38,7 @@ class Go2rtc(Server):
         self.settings = {"modules": "api, rtsp, webrtc", "cameras": "pulled on demand", "log level": "warn"}
         return [self.binary, "-config", str(path)]
 
-    async def is_live(self, http: aiohttp.ClientSession, camera: str) -> bool:
+    async def is_ready(self, http: aiohttp.ClientSession, cameras: Collection[str]) -> bool:
         return await accepts(self._http)
 
     def whep(self, camera: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import aiohttp
 
@@ -50,7 +50,7 @@ class Nginx(StaticServer):
         self.settings = {"workers": "1", "sendfile": "on", "open_file_cache": "on", "access log": "off"}
         return [self.binary, "-c", str(path)]
 
-    async def is_live(self, http: aiohttp.ClientSession, camera: str) -> bool:
+    async def is_ready(self, http: aiohttp.ClientSession, cameras: Collection[str]) -> bool:
         return await accepts(self._port)
 
     def body(self, name: str) -> str:

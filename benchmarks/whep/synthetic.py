@@ -31,7 +31,8 @@ _PACKETS_PER_CALL = 44
 #: A key frame against the other pictures of its GOP.
 _KEY_FRAME_WEIGHT = 8
 
-_SEND_BUFFER_BYTES = 4_194_304
+#: For what is under way, and for the hellos of thousands of viewers at once.
+_BUFFER_BYTES = 4_194_304
 _HELLO_TIMEOUT_S = 30.0
 
 
@@ -71,7 +72,8 @@ def send(viewers: int, seconds: float, bitrate_bps: int, seed: int) -> dict[str,
         access unit.
     """
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    udp.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+    for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+        udp.setsockopt(socket.SOL_SOCKET, buffer, _BUFFER_BYTES)
     udp.bind(("127.0.0.1", 0))
     print(udp.getsockname()[1], flush=True)
     udp.settimeout(_HELLO_TIMEOUT_S)
