@@ -12,7 +12,7 @@ VENDOR := src/camrelay/web/static/vendor
 HLS_JS := $(VENDOR)/hls.light.min.mjs
 UV := uv==0.13.9
 
-PIP_INSTALL := .ci/retry $(BIN)/pip install --quiet --no-compile --disable-pip-version-check
+PIP_INSTALL := .ci/retry $(BIN)/pip install --quiet --disable-pip-version-check
 LOCKED := --require-hashes --only-binary :all:
 INSTALL_CHECKOUT := $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 COMPILE := $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \
