@@ -266,7 +266,8 @@ class CounterModeSession:
         policy = pylibsrtp.Policy(send_key + send_salt, pylibsrtp.Policy.SSRC_ANY_OUTBOUND)
         # A NACK is answered with the packet as it was; `Stream` sees to it that it is the same one.
         policy.allow_repeat_tx = True
-        policy.window_size = 32768
+        # The largest libsrtp has: 10 s of history at 30 Mb/s.
+        policy.window_size = 32767
         self._out = pylibsrtp.Session(policy)
         self._in = pylibsrtp.Session(
             pylibsrtp.Policy(receive_key + receive_salt, pylibsrtp.Policy.SSRC_ANY_INBOUND)

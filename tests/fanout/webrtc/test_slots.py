@@ -1,0 +1,46 @@
+"""The memory that all viewers' packets go through."""
+
+from __future__ import annotations
+
+from camrelay.fanout.webrtc.rtp import PAYLOAD_BYTES, RUN_PACKETS, PacketFormat, Packets
+from camrelay.fanout.webrtc.slots import Slots
+
+FORM = PacketFormat(7, 102)
+
+
+def test_headers_stand_where_the_datagrams_begin() -> None:
+    """Each slot begins with the header that is also the authenticated data; the rest is the viewer's."""
+    packets = Packets(10, 20, 0, (bytes(PAYLOAD_BYTES), bytes(5)), False)
+
+    run = Slots(12, 16).lay(FORM, packets, 0, 2)
+
+    assert len(run.datagrams) == run.slot_bytes + 12 + 5 + 16
+    for (sequence, payload, header, out), index in zip(run.rows, (0, 1), strict=True):
+        at = index * run.slot_bytes
+        assert sequence == 10 + index
+        assert payload is packets.payloads[index]
+        assert bytes(run.datagrams[at : at + 12]) == header == FORM.header(packets, index)
+        out[:] = bytes([0xAA]) * (len(payload) + 16)
+        assert bytes(run.datagrams[at + 12 : at + run.slot_bytes]) == bytes(out)
+
+
+def test_a_run_knows_its_numbers() -> None:
+    """A later run of an access unit does not start it, and counts its own octets."""
+    packets = Packets(65_530, 20, 0, (bytes(9), bytes(PAYLOAD_BYTES), bytes(3)), False)
+
+    first, second = (Slots(12, 10).lay(FORM, packets, *span) for span in ((0, 1), (1, 3)))
+
+    assert (first.first, first.end, first.starts, first.octets) == (65_530, 65_531, True, 9)
+    assert (second.first, second.end, second.starts) == (65_531, 65_533, False)
+    assert second.octets == PAYLOAD_BYTES + 3
+    assert first.rollover == second.rollover == 0
+
+
+def test_the_longest_run_fits_one_system_call() -> None:
+    """The largest header and tag stay below 64 KiB."""
+    packets = Packets(0, 0, 0, (bytes(PAYLOAD_BYTES),) * RUN_PACKETS, False)
+
+    run = Slots(20, 16).lay(PacketFormat(7, 102, 3), packets, 0, RUN_PACKETS)
+
+    assert len(run.datagrams) == RUN_PACKETS * run.slot_bytes < 65_507
+    assert run.buffers == [run.datagrams]
