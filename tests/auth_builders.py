@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from multidict import CIMultiDict
 
 from camrelay.auth.token import Grant, SigningKey, VerificationKey
-from camrelay.model import Action
+from camrelay.errors import AuditUnavailable
+from camrelay.model import AccessEvent, Action, EventType
 
 #: 2026-11-21 12:00:00 UTC, when the tests of grants take place.
 NOW_S = 1_795_262_400
@@ -32,3 +38,65 @@ def make_grant(**overrides: Any) -> Grant:
         expires_us=NOW_US + 300_000_000,
     )
     return msgspec.structs.replace(grant, **overrides)
+
+
+class FakeClock:
+    """Both clocks of the gate. `pass_time` moves them together, `utc_us` alone is an operator's doing."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.utc_us = NOW_US
+
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+        self.utc_us += round(seconds * 1_000_000)
+
+
+class FakeLog:
+    """An access log in memory. While `held`, records become durable when `release` is called."""
+
+    def __init__(self) -> None:
+        self.events: list[AccessEvent] = []
+        self.held = False
+        self.broken = False
+        self.asked = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []
+
+    def append(self, event: AccessEvent) -> asyncio.Future[None]:
+        future = asyncio.get_running_loop().create_future()
+        self.events.append(event)
+        self.asked.set()
+        if self.broken:
+            future.set_exception(AuditUnavailable("the disk is full"))
+        elif self.held:
+            self._waiting.append(future)
+        else:
+            future.set_result(None)
+        return future
+
+    def release(self) -> None:
+        self.held = False
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            future.set_result(None)
+
+    def told(self) -> list[tuple[EventType, str]]:
+        """Type and reason of every event so far."""
+        return [(event.type, event.reason) for event in self.events]
+
+
+def make_request(
+    *,
+    token: str | None = None,
+    secret: str | None = None,
+    headers: Sequence[tuple[str, str]] = (),
+    peer: str = "203.0.113.9",
+    query: str = "",
+    agent: str = "VLC/3.0.21 LibVLC/3.0.21",
+) -> web.Request:
+    """A request with a Bearer token, with a secret in its path, or with neither."""
+    fields = CIMultiDict([("User-Agent", agent), *headers])
+    if token is not None:
+        fields.add("Authorization", f"Bearer {token}")
+    match_info = {} if secret is None else {"secret": secret}
+    return make_mocked_request("GET", f"/?{query}", fields, match_info=match_info).clone(remote=peer)

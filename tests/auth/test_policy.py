@@ -8,7 +8,7 @@ import pytest
 
 from auth_builders import NOW_US, make_grant
 from camrelay.auth.lease import Handle, HandleKind
-from camrelay.auth.policy import Authority, decide
+from camrelay.auth.policy import PUBLIC_ACTIONS, Authority, decide
 from camrelay.errors import AccessDenied, ScopeDenied, TokenMissing
 from camrelay.model import Action, CameraId
 
@@ -40,7 +40,7 @@ def test_a_grant_carries_its_subject_its_end_and_its_handles() -> None:
 def test_public_is_for_anybody_and_has_no_end() -> None:
     """No subject on record, and only the camera's own handle takes it away."""
     authority = decide(DOOR, "public", Action.WATCH, None)
-    assert authority == Authority("", "public", tuple(Action), (Handle(HandleKind.CAMERA, "door"),))
+    assert authority == Authority("", "public", PUBLIC_ACTIONS, (Handle(HandleKind.CAMERA, "door"),))
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,8 @@ def test_public_is_for_anybody_and_has_no_end() -> None:
         ("public", Action.WATCH, YARD, "public"),
         ("public", Action.WATCH, SNAPSHOTS, "public"),
         ("public", Action.SNAPSHOT, None, "public"),
+        ("public", Action.MANAGE, None, (TokenMissing, "no_token")),
+        ("public", Action.MANAGE, GRANT, (AccessDenied, "action_not_granted")),
         ("private", Action.WATCH, None, (TokenMissing, "no_token")),
         (None, Action.WATCH, None, (TokenMissing, "no_token")),
         ("private", Action.WATCH, YARD, (ScopeDenied, "camera_not_granted")),

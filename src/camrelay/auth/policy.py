@@ -13,6 +13,9 @@ from camrelay.auth.token import EVERY_CAMERA, Grant
 from camrelay.errors import AccessDenied, ScopeDenied, TokenMissing
 from camrelay.model import Action, CameraId
 
+#: What anybody may do with a public camera.
+PUBLIC_ACTIONS = (Action.WATCH, Action.SNAPSHOT)
+
 
 class Authority(msgspec.Struct, frozen=True):
     """Why a viewer may use a camera, and what can take that away again.
@@ -52,9 +55,9 @@ def decide(camera: CameraId, visibility: str | None, action: Action, grant: Gran
             handles=(Handle(HandleKind.CAMERA, camera), *grant_handles(grant)),
             expires_us=grant.expires_us,
         )
-    if visibility == "public":
+    if visibility == "public" and action in PUBLIC_ACTIONS:
         return Authority(
-            subject="", method="public", actions=tuple(Action), handles=(Handle(HandleKind.CAMERA, camera),)
+            subject="", method="public", actions=PUBLIC_ACTIONS, handles=(Handle(HandleKind.CAMERA, camera),)
         )
     if grant is None:
         raise TokenMissing("no_token")

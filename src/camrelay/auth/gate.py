@@ -1,0 +1,357 @@
+"""The gate: the only maker of a Viewer. No record, no media; no lease, no more media.
+
+A request shows a path secret or a grant token, or asks for a public camera. The first use of a media session
+by a protocol waits until its start is on record; after that a request costs one hash and one lookup. Whatever
+ends the authority ends the session, and its viewers hear of it in the same tick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import contextmanager
+
+from aiohttp import web
+
+from camrelay import metrics
+from camrelay.auth.client import address_prefix, agent_family, client_address, parse_networks
+from camrelay.auth.journal import Attempt, Journal
+from camrelay.auth.keys import KeyRing
+from camrelay.auth.lease import Handle, HandleKind
+from camrelay.auth.policy import Authority, decide
+from camrelay.auth.revocation import Revocation, RevocationFile
+from camrelay.auth.session import Client, MediaSession, OpenedSession, SessionInfo
+from camrelay.auth.sessions import Sessions
+from camrelay.auth.token import CLOCK_SKEW_US, EVERY_CAMERA, Grant
+from camrelay.auth.verifier import Verifier
+from camrelay.config import Auth, Camera
+from camrelay.errors import (
+    AccessDenied,
+    CamrelayError,
+    ConfigError,
+    NotReady,
+    Overloaded,
+    ScopeDenied,
+    SessionEnded,
+    TokenMalformed,
+    TokenMissing,
+)
+from camrelay.model import AccessEvent, Action, CameraId, EndReason, Protocol, Viewer
+
+#: How late an expiry can be noticed; a request after the deadline is refused without waiting for it.
+TICK_S = 0.25
+#: How late a revocation made by another process can be noticed.
+POLL_S = 0.5
+#: Revocations not read for this long: a grant may have been withdrawn without our knowing.
+STALE_S = 5.0
+#: One summary a minute for denials that got no line of their own.
+SUMMARY_S = 60.0
+
+#: Revocations of these outlive a restart; the others end what runs now.
+_LASTING = {HandleKind.TOKEN, HandleKind.KEY, HandleKind.ACCOUNT, HandleKind.TENANT}
+
+logger = logging.getLogger("camrelay.auth")
+
+
+class Gate:
+    """Turns requests into viewers, for as long as their authority lasts.
+
+    Args:
+        keys, revocations: what tokens are checked against; both are read again twice a second.
+        cameras: the camera of an id, None when there is none.
+        record: writes an access event; its awaitable is done when the event is durable.
+        trusted_proxies: addresses and networks whose X-Forwarded-For is believed.
+        hls_idle_timeout_s: an HLS viewing without a request for this long is over.
+        now, utc_us: the clocks, monotonic seconds and microseconds of UTC.
+    """
+
+    def __init__(
+        self,
+        options: Auth,
+        keys: KeyRing,
+        revocations: RevocationFile,
+        cameras: Callable[[str], Camera | None],
+        record: Callable[[AccessEvent], Awaitable[None]],
+        *,
+        trusted_proxies: Collection[str] = (),
+        hls_idle_timeout_s: float = 30.0,
+        now: Callable[[], float] = time.monotonic,
+        utc_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+    ) -> None:
+        self._options = options
+        self._keys = keys
+        self._revocations = revocations
+        self._cameras = cameras
+        self._trusted_proxies = parse_networks(trusted_proxies)
+        self._now = now
+        self._utc_us = utc_us
+        self._verifier = Verifier(options, lambda: keys.verification)
+        self._journal = Journal(record, now, utc_us)
+        self._sessions = Sessions(
+            self._journal,
+            max_sessions=options.max_sessions,
+            hls_idle_timeout_s=hls_idle_timeout_s,
+            now=now,
+            utc_us=utc_us,
+        )
+        self._summary_at = now() + SUMMARY_S
+        self._heard_at = -math.inf
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Reads the revocations, then keeps time until `close`.
+
+        Raises:
+            OSError: they cannot be read; without them no private camera may be shown.
+        """
+        horizon_us = self._utc_us() - self._options.max_token_life_s * 1_000_000 - CLOCK_SKEW_US
+        await asyncio.to_thread(self._revocations.compact, horizon_us)
+        self._learn(await asyncio.to_thread(self._revocations.read_new))
+        self._tasks = [asyncio.create_task(self._keep_time()), asyncio.create_task(self._keep_reading())]
+
+    async def close(self, reason: EndReason = EndReason.SERVER_STOP) -> None:
+        """Ends every session, admits nobody any more, and returns when the stops are on record."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._sessions.close(reason)
+        self._journal.summarize_denials()
+        await self._journal.flush()
+
+    async def open_session(self, request: web.Request, camera: str) -> OpenedSession:
+        """Exchanges a grant, or a public camera, for a media session.
+
+        Raises:
+            AccessDenied: the request has no authority over this camera.
+            Overloaded: there are `max_sessions` already.
+        """
+        attempt = self._attempt(request, camera)
+        with self._denials_on_record(attempt):
+            authority, deadline = self._decide(request, attempt, Action.WATCH)
+            secret = secrets.token_urlsafe(20)
+            session = self._sessions.open(CameraId(camera), authority, deadline, attempt.client, secret)
+        return OpenedSession(session.id, secret, session.camera, authority.expires_us)
+
+    async def renew_session(self, request: web.Request, id: str) -> SessionInfo:
+        """Moves a session's end to that of the request's grant, without a gap.
+
+        Raises:
+            ScopeDenied: no such session, or the grant does not reach its camera.
+            AccessDenied: the grant is somebody else's.
+        """
+        session = self._sessions.get(id)
+        attempt = self._attempt(request, session.camera if session else "")
+        with self._denials_on_record(attempt):
+            if session is None:
+                raise ScopeDenied("unknown_session")
+            attempt.session = id
+            authority, deadline = self._decide(request, attempt, Action.WATCH)
+            if (authority.subject, authority.method) != (session.authority.subject, session.authority.method):
+                raise AccessDenied("another_subject")
+            self._sessions.renew(session, authority, deadline)
+        return session.info()
+
+    async def authorize(
+        self, request: web.Request, camera: str, protocol: Protocol, action: Action = Action.WATCH
+    ) -> Viewer:
+        """The viewing that this request belongs to, or begins.
+
+        HLS requests of one media session share a viewing, which ends by itself when they stop; any other
+        request begins its own, and whoever gets it ends it.
+
+        Raises:
+            SessionEnded: the media session is over.
+            AccessDenied: there is no authority.
+            Overloaded, AuditUnavailable: there is, but no room, or no record.
+        """
+        secret = request.match_info.get("secret")
+        if secret is not None and protocol is Protocol.HLS and action is Action.WATCH:
+            session = self._sessions.by_secret(secret)
+            if session is not None and (viewing := session.hls) is not None and viewing.recorded is None:
+                now = self._now()
+                if now < session.deadline and session.camera == camera:
+                    viewing.used_at = now
+                    return viewing.viewer
+        return await self._admit(request, secret, camera, protocol, action)
+
+    async def revoke(self, handle: Handle, reason: EndReason = EndReason.REVOKED) -> int:
+        """Ends every session that hangs on `handle` before the first wait, and returns how many.
+
+        A token, a key, an account's or a tenant's earlier tokens stay refused, after a restart too.
+
+        Raises:
+            NotReady: it holds but could not be stored: a restart would forget it.
+        """
+        revocation = Revocation(handle.kind, handle.id, self._utc_us())
+        ended = self._withdraw(revocation, reason)
+        if handle.kind in _LASTING:
+            try:
+                await asyncio.to_thread(self._revocations.append, revocation)
+            except OSError:
+                logger.exception("a revocation could not be stored")
+                raise NotReady("the revocation holds now but could not be stored; repeat it") from None
+        return ended
+
+    def may_watch(self, request: web.Request) -> Callable[[Camera], bool]:
+        """Tells which cameras a request could watch: public ones, and those that its grant reaches.
+
+        Raises:
+            TokenError: the request has a token that cannot be used.
+        """
+        grant = self._grant(request)
+
+        def reaches(camera: Camera) -> bool:
+            try:
+                decide(CameraId(camera.id), camera.visibility, Action.WATCH, grant)
+            except AccessDenied:
+                return False
+            return True
+
+        return reaches
+
+    def check_manager(self, request: web.Request) -> None:
+        """Passes a request whose grant allows to change every camera.
+
+        Raises:
+            TokenError: there is no usable token.
+            AccessDenied: its grant does not allow that.
+        """
+        grant = self._grant(request)
+        if grant is None:
+            raise TokenMissing("no_token")
+        if Action.MANAGE not in grant.actions or grant.cameras != (EVERY_CAMERA,):
+            raise AccessDenied("action_not_granted")
+
+    def sessions(self) -> list[SessionInfo]:
+        """Every session that is alive, oldest first."""
+        return self._sessions.infos()
+
+    def viewers(self, camera: str) -> int:
+        """How many viewings of a camera are running."""
+        return self._sessions.viewers[CameraId(camera)]
+
+    async def _admit(
+        self, request: web.Request, secret: str | None, camera: str, protocol: Protocol, action: Action
+    ) -> Viewer:
+        attempt = self._attempt(request, camera, protocol)
+        with self._denials_on_record(attempt):
+            session = self._session(request, secret, attempt, action)
+            viewing = session.hls if protocol is Protocol.HLS else None
+            viewing = viewing or self._sessions.begin(session, attempt.client, protocol)
+            viewer = viewing.viewer
+            try:
+                if viewing.recorded is not None:
+                    await asyncio.shield(viewing.recorded)
+            except asyncio.CancelledError:
+                # Whoever should have ended it has gone away; an HLS viewing is for others too.
+                if protocol is not Protocol.HLS:
+                    viewer.end(EndReason.CLIENT_GONE)
+                raise
+            if viewer.end_reason is not None:
+                raise SessionEnded(viewer.end_reason)
+        return viewer
+
+    def _session(
+        self, request: web.Request, secret: str | None, attempt: Attempt, action: Action
+    ) -> MediaSession:
+        camera = CameraId(attempt.camera)
+        if secret is None:
+            authority, deadline = self._decide(request, attempt, action)
+            return self._sessions.open(camera, authority, deadline, attempt.client)
+        session = self._sessions.admit(secret)
+        attempt.session, attempt.subject = session.id, session.authority.subject
+        if session.camera != camera:
+            raise ScopeDenied("camera_not_granted")
+        if action not in session.authority.actions:
+            raise AccessDenied("action_not_granted")
+        return session
+
+    def _decide(self, request: web.Request, attempt: Attempt, action: Action) -> tuple[Authority, float]:
+        """The authority of a request without a secret, and the monotonic second it ends at."""
+        raw, grant, deadline = self._token(request), None, math.inf
+        if raw is not None:
+            grant, deadline = self._verifier.verify(raw, self._now(), self._utc_us())
+            attempt.subject = grant.subject
+        camera = self._cameras(attempt.camera)
+        visibility = camera.visibility if camera else None
+        authority = decide(CameraId(attempt.camera), visibility, action, grant)
+        if authority.expires_us is None:
+            deadline = math.inf
+        elif self._now() - self._heard_at > STALE_S:
+            raise Overloaded("revocations cannot be read")
+        self._journal.allow(authority.method)
+        return authority, deadline
+
+    def _grant(self, request: web.Request) -> Grant | None:
+        raw = self._token(request)
+        return None if raw is None else self._verifier.verify(raw, self._now(), self._utc_us())[0]
+
+    def _token(self, request: web.Request) -> str | None:
+        tokens = [
+            value[7:].strip()
+            for value in request.headers.getall("Authorization", ())
+            if value[:7].lower() == "bearer "
+        ]
+        in_query = request.query.getall("token", [])
+        if in_query and not self._options.query_tokens:
+            raise TokenMissing("query_token", "tokens in URLs are not accepted here")
+        if len(tokens) + len(in_query) > 1:
+            raise TokenMalformed("two_tokens")
+        return next(iter(tokens + in_query), None)
+
+    def _withdraw(self, revocation: Revocation, reason: EndReason) -> int:
+        if revocation.kind in _LASTING:
+            self._verifier.revoke(revocation.handle, revocation.at_us)
+        ended = self._sessions.revoke(revocation.handle, reason)
+        if ended:
+            metrics.revocation.observe(max(0, self._utc_us() - revocation.at_us) / 1e6)
+        return ended
+
+    def _learn(self, revocations: list[Revocation]) -> None:
+        for revocation in revocations:
+            self._withdraw(revocation, EndReason.REVOKED)
+        self._heard_at = self._now()
+
+    def _attempt(self, request: web.Request, camera: str, protocol: str = "") -> Attempt:
+        forwarded_for = request.headers.getall("X-Forwarded-For", ())
+        address = client_address(request.remote, forwarded_for, self._trusted_proxies)
+        agent = agent_family(request.headers.get("User-Agent", ""))
+        return Attempt(camera, protocol, Client(address_prefix(address), agent))
+
+    @contextmanager
+    def _denials_on_record(self, attempt: Attempt) -> Iterator[None]:
+        try:
+            yield
+        except CamrelayError as error:
+            self._journal.deny(attempt, error)
+            raise
+
+    async def _keep_time(self) -> None:
+        while True:
+            try:
+                self._sessions.tick()
+                if self._now() >= self._summary_at:
+                    self._summary_at = self._now() + SUMMARY_S
+                    self._journal.summarize_denials()
+            except Exception:
+                logger.exception("the gate could not end everything that is over")
+            deadline = self._sessions.next_deadline()
+            wait_s = TICK_S if deadline is None else min(TICK_S, max(0.0, deadline - self._now()))
+            await asyncio.sleep(wait_s)
+
+    async def _keep_reading(self) -> None:
+        readable = True
+        while True:
+            await asyncio.sleep(POLL_S)
+            try:
+                await asyncio.to_thread(self._keys.refresh)
+                self._learn(await asyncio.to_thread(self._revocations.read_new))
+                readable = True
+            except (OSError, ConfigError) as error:
+                if readable:
+                    logger.error("keys or revocations cannot be read (%s)", type(error).__name__)
+                readable = False
