@@ -1,4 +1,4 @@
-"""The JSON API under /v1: what pages, owners and programs ask for.
+"""The JSON API under /v1, with the way from a grant to a player: what pages, owners and programs ask for.
 
 Handlers read what the application already knows; nothing here touches media. Answers list only cameras the
 asker may watch, so that an unknown camera and a forbidden one look the same.
@@ -6,15 +6,17 @@ asker may watch, so that an unknown camera and a forbidden one look the same.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Literal, Protocol
 
 import msgspec
 from aiohttp import web
+from msgspec import UNSET, Meta, UnsetType
 
 from camrelay import config
 from camrelay.errors import NotFound
 from camrelay.fanout.hub import Hub
+from camrelay.lineup import Channel, Lineup
 from camrelay.model import CameraState
 from camrelay.server import Route, body, json_response
 
@@ -37,6 +39,19 @@ class CameraView(msgspec.Struct, frozen=True):
     width: int | None
     height: int | None
     frame_rate: float | None
+
+
+class CameraChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """PATCH /v1/cameras/{id}: every field of a camera but its id, each optional."""
+
+    url: str | UnsetType = UNSET
+    title: Annotated[str, Meta(max_length=200)] | UnsetType = UNSET
+    description: Annotated[str, Meta(max_length=2000)] | UnsetType = UNSET
+    time_zone: str | UnsetType = UNSET
+    username: str | UnsetType = UNSET
+    password: str | UnsetType = UNSET
+    transport: Literal["tcp", "udp"] | UnsetType = UNSET
+    visibility: Literal["private", "public"] | UnsetType = UNSET
 
 
 class SessionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -96,22 +111,13 @@ def camera_view(camera: config.Camera, hub: Hub, viewers: int) -> CameraView:
     )
 
 
-class Channel(Protocol):
-    """One camera with its hub, as the application holds them."""
-
-    @property
-    def camera(self) -> config.Camera: ...
-
-    @property
-    def hub(self) -> Hub: ...
-
-
 class Api:
     """The handlers.
 
     Args:
-        channels: every camera there is, by id.
+        lineup: every camera there is.
         may_watch: tells for a request which cameras its authority reaches.
+        check_manager: raises when a request may not change cameras.
         open_session: exchanges the request's authority for a media session on one camera.
         viewers: how many viewings of a camera run now.
     """
@@ -119,13 +125,15 @@ class Api:
     def __init__(
         self,
         *,
-        channels: Mapping[str, Channel],
+        lineup: Lineup,
         may_watch: Callable[[web.Request], Callable[[config.Camera], bool]],
+        check_manager: Callable[[web.Request], None],
         open_session: Callable[[web.Request, str], Awaitable[Session]],
         viewers: Callable[[str], int],
     ) -> None:
-        self._channels = channels
+        self._lineup = lineup
         self._may_watch = may_watch
+        self._check_manager = check_manager
         self._open_session = open_session
         self._viewers = viewers
 
@@ -134,23 +142,48 @@ class Api:
         return [
             Route("GET", "/v1/cameras", self.list_cameras),
             Route("GET", "/v1/cameras/{camera}", self.show_camera),
+            Route("POST", "/v1/cameras", self.add_camera),
+            Route("PATCH", "/v1/cameras/{camera}", self.change_camera),
+            Route("DELETE", "/v1/cameras/{camera}", self.remove_camera),
             Route("POST", "/v1/media/sessions", self.create_session),
+            Route("GET", "/hls/{camera}/index.m3u8", self.redirect_to_session),
         ]
 
     async def list_cameras(self, request: web.Request) -> web.Response:
         """Every camera the asker may watch, in the order of the configuration."""
         may_watch = self._may_watch(request)
         return json_response(
-            {"cameras": [self._view(c) for c in self._channels.values() if may_watch(c.camera)]}
+            {"cameras": [self._view(c) for c in self._lineup.channels.values() if may_watch(c.camera)]}
         )
 
     async def show_camera(self, request: web.Request) -> web.Response:
         """One camera."""
         may_watch = self._may_watch(request)
-        channel = self._channels.get(request.match_info["camera"])
+        channel = self._lineup.channels.get(request.match_info["camera"])
         if channel is None or not may_watch(channel.camera):
             raise NotFound("no such camera")
         return json_response(self._view(channel))
+
+    async def add_camera(self, request: web.Request) -> web.Response:
+        """Registers a camera; it connects at once. Its password is never shown again."""
+        self._check_manager(request)
+        channel = await self._lineup.add(await body(request, config.Camera))
+        return json_response(self._view(channel), status=201)
+
+    async def change_camera(self, request: web.Request) -> web.Response:
+        """Changes what the body names, and only that."""
+        self._check_manager(request)
+        changes = await body(request, CameraChanges)
+        fields = {
+            name: value for name, value in msgspec.structs.asdict(changes).items() if value is not UNSET
+        }
+        return json_response(self._view(await self._lineup.change(request.match_info["camera"], fields)))
+
+    async def remove_camera(self, request: web.Request) -> web.Response:
+        """Ends a camera with everything that hangs on it."""
+        self._check_manager(request)
+        await self._lineup.remove(request.match_info["camera"])
+        return web.Response(status=204)
 
     async def create_session(self, request: web.Request) -> web.Response:
         """Exchanges an authority for a media session: paths that any player can open."""
@@ -166,6 +199,12 @@ class Api:
             ),
             status=201,
         )
+
+    async def redirect_to_session(self, request: web.Request) -> web.Response:
+        """For players that can send a Bearer header, or none at all to a public camera."""
+        session = await self._open_session(request, request.match_info["camera"])
+        place = f"/m/{session.secret}/{session.camera}/index.m3u8"
+        return web.Response(status=307, headers={"Location": place, "Cache-Control": "no-store"})
 
     def _view(self, channel: Channel) -> CameraView:
         return camera_view(channel.camera, channel.hub, self._viewers(channel.camera.id))

@@ -17,32 +17,29 @@ from camrelay.api import Api
 from camrelay.audit.log import AccessLog
 from camrelay.auth.gate import Gate
 from camrelay.auth.keys import KeyRing
+from camrelay.auth.lease import Handle, HandleKind
 from camrelay.auth.revocation import RevocationFile
 from camrelay.errors import NotReady
 from camrelay.fanout.hls.handler import HlsServer
-from camrelay.fanout.hub import Hub
 from camrelay.fanout.webrtc.server import WebrtcServer
 from camrelay.ingest.fleet import Fleet
-from camrelay.model import CameraId, EndReason, Protocol, Viewer
+from camrelay.lineup import Channel, Lineup
+from camrelay.model import EndReason, Protocol, Viewer
 from camrelay.pages import Pages
+from camrelay.sealing import Seal, load_key
 from camrelay.server import Route, build, guarded, listen, port_of
+from camrelay.store import Store
 
 logger = logging.getLogger("camrelay.server")
 
-#: Where signing keys and revocations lie in the store's directory; the command line writes there too.
+#: What lies where in the store's directory; the command line goes there too.
 KEYS = "keys"
 REVOCATIONS = "revocations.jsonl"
+DATABASE = "camrelay.db"
+STORE_KEY = "store.key"
 
 #: What a stop may take in all; supervisors kill after a little more.
 STOP_LIMIT_S = 5.0
-
-
-class Channel:
-    """One camera of the relay: its options and its hub."""
-
-    def __init__(self, camera: config.Camera, limits: config.Ring) -> None:
-        self.camera = camera
-        self.hub = Hub(CameraId(camera.id), limits)
 
 
 class App:
@@ -55,7 +52,6 @@ class App:
     def __init__(self, options: config.Config) -> None:
         directory = Path(options.store.directory)
         self._options = options
-        self._channels: dict[str, Channel] = {}
         self._runners: list[web.AppRunner] = []
         self._lag: asyncio.Task[None] | None = None
         self._is_ready = False
@@ -65,7 +61,7 @@ class App:
             options.auth,
             KeyRing(directory / KEYS),
             RevocationFile(directory / REVOCATIONS),
-            self._camera,
+            lambda camera: self._lineup.camera(camera),
             self._log.append,
             trusted_proxies=options.server.trusted_proxies,
             hls_idle_timeout_s=options.hls.idle_timeout_s,
@@ -73,6 +69,11 @@ class App:
         self._hls = HlsServer(options.hls)
         self._webrtc = WebrtcServer(options.webrtc)
         self._fleet = Fleet(options.ingest, options.egress)
+        self._store = Store(
+            options.store.url or f"sqlite+aiosqlite:///{directory / DATABASE}",
+            Seal(load_key(directory / STORE_KEY)),
+        )
+        self._lineup = Lineup(options, self._store, attach=self._attach, detach=self._detach)
 
     async def start(self) -> None:
         """Starts everything; when it returns, viewers are served.
@@ -89,8 +90,8 @@ class App:
             if options.webrtc.enabled:
                 await self._webrtc.start()
             await self._fleet.start()
-            for camera in options.camera:
-                self._add(camera)
+            await self._store.open()
+            await self._lineup.open()
             viewers = await self._listen(build(self._routes()), options.server.listen)
             self.http_port = port_of(viewers)
             if options.metrics.enabled:
@@ -102,7 +103,7 @@ class App:
         gc.collect()
         gc.freeze()
         self._is_ready = True
-        logger.info("serving %d cameras on port %d", len(self._channels), self.http_port)
+        logger.info("serving %d cameras on port %d", len(self._lineup.channels), self.http_port)
 
     async def stop(self) -> None:
         """Ends every viewing with a record and lets go of everything, within STOP_LIMIT_S."""
@@ -119,25 +120,30 @@ class App:
         if self._lag is not None:
             self._lag.cancel()
         await self._log.stop()
+        await self._store.close()
 
-    def _add(self, camera: config.Camera) -> None:
-        channel = Channel(camera, self._options.ring)
-        self._channels[camera.id] = channel
+    def _attach(self, channel: Channel) -> None:
+        camera, hub = channel.camera, channel.hub
         if self._options.hls.enabled:
-            self._hls.attach(channel.hub, is_public=camera.visibility == "public")
+            self._hls.attach(hub, is_public=camera.visibility == "public")
         if self._options.webrtc.enabled:
-            self._webrtc.attach(channel.hub)
-        self._fleet.add(camera, publish=channel.hub.publish, status=channel.hub.set_status)
+            self._webrtc.attach(hub)
+        self._fleet.add(camera, publish=hub.publish, status=hub.set_status)
 
-    def _camera(self, camera: str) -> config.Camera | None:
-        channel = self._channels.get(camera)
-        return channel.camera if channel else None
+    async def _detach(self, channel: Channel) -> None:
+        await self._gate.revoke(Handle(HandleKind.CAMERA, channel.camera.id), EndReason.CAMERA_REMOVED)
+        await self._fleet.remove(channel.camera.id)
+        if self._options.hls.enabled:
+            self._hls.detach(channel.hub.camera)
+        if self._options.webrtc.enabled:
+            self._webrtc.detach(channel.hub.camera)
 
     def _routes(self) -> list[Route]:
         api = Api(
-            channels=self._channels,
+            lineup=self._lineup,
             may_watch=self._gate.may_watch,
             open_session=self._gate.open_session,
+            check_manager=self._gate.check_manager,
             viewers=self._gate.viewers,
         )
         routes = [

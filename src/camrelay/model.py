@@ -92,6 +92,7 @@ class Action(enum.StrEnum):
 
     WATCH = "watch"
     SNAPSHOT = "snapshot"
+    MANAGE = "manage"
 
 
 class Protocol(enum.StrEnum):

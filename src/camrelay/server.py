@@ -32,6 +32,7 @@ from camrelay.errors import (
     ScopeDenied,
     SessionEnded,
     StreamNotReady,
+    TokenError,
     ViewerError,
 )
 from camrelay.model import Protocol, Viewer
@@ -58,7 +59,8 @@ SHUTDOWN_S = 2.0
 
 #: Class -> status, found by walking the MRO; what is not listed is ours: 500.
 STATUS: dict[type[CamrelayError], int] = {
-    AccessDenied: 401,
+    AccessDenied: 403,
+    TokenError: 401,
     ScopeDenied: 404,
     SessionEnded: 410,
     ViewerError: 400,

@@ -1,0 +1,133 @@
+"""Which cameras there are: those of the configuration file, then those registered while camrelay runs.
+
+Adding, changing or removing one touches no other. A change that leaves the way to the camera as it was (its
+title, say) does not touch its stream either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+
+import msgspec
+
+from camrelay import config
+from camrelay.errors import BadRequest, CameraExists, NotFound
+from camrelay.fanout.hub import Hub
+from camrelay.ingest.egress import EgressPolicy, parse_camera_url
+from camrelay.model import CameraId
+from camrelay.store import Store
+
+#: What a camera's stream, or who may have it, depends on; a change of anything else leaves viewers alone.
+_STREAM_FIELDS = ("url", "username", "password", "transport", "visibility")
+
+
+class Channel:
+    """One camera of the relay: its options and its hub."""
+
+    def __init__(self, camera: config.Camera, limits: config.Ring) -> None:
+        self.camera = camera
+        self.hub = Hub(CameraId(camera.id), limits)
+
+
+class Lineup:
+    """The cameras of one relay.
+
+    Args:
+        attach: connects a new channel to ingest and outputs.
+        detach: disconnects it again and ends its viewings.
+    """
+
+    def __init__(
+        self,
+        options: config.Config,
+        store: Store,
+        *,
+        attach: Callable[[Channel], None],
+        detach: Callable[[Channel], Awaitable[None]],
+    ) -> None:
+        self._options = options
+        self._store = store
+        self._egress = EgressPolicy(options.egress)
+        self._attach = attach
+        self._detach = detach
+        self._channels: dict[str, Channel] = {}
+        self._fixed = {camera.id for camera in options.camera}
+
+    @property
+    def channels(self) -> Mapping[str, Channel]:
+        """Every camera by id, as a view that stays up to date."""
+        return MappingProxyType(self._channels)
+
+    def camera(self, camera_id: str) -> config.Camera | None:
+        """The options of a camera, None when there is none."""
+        channel = self._channels.get(camera_id)
+        return channel.camera if channel else None
+
+    async def open(self) -> None:
+        """Connects every camera. A stored one whose id the configuration took since waits for a new id."""
+        for camera in self._options.camera:
+            self._begin(camera)
+        for camera in await self._store.cameras():
+            if camera.id not in self._channels:
+                self._begin(camera)
+
+    async def add(self, camera: config.Camera) -> Channel:
+        """Registers a camera and connects it.
+
+        Raises:
+            CameraExists: its id is taken.
+            ConfigError, EgressDenied: its URL is none, or its address is not allowed.
+        """
+        self._egress.check_url(parse_camera_url(camera.url))
+        if camera.id in self._channels:
+            raise CameraExists("a camera with this id is there already")
+        await self._store.add_camera(camera)
+        return self._begin(camera)
+
+    async def change(self, camera_id: str, fields: Mapping[str, object]) -> Channel:
+        """Replaces some options of a registered camera.
+
+        Raises:
+            NotFound: no such camera.
+            BadRequest: it stands in the configuration file.
+            ConfigError, EgressDenied: its new URL is none, or its address is not allowed.
+        """
+        channel = self._registered(camera_id)
+        camera = msgspec.structs.replace(channel.camera, **fields)
+        self._egress.check_url(parse_camera_url(camera.url))
+        await self._store.change_camera(camera)
+        if all(getattr(camera, name) == getattr(channel.camera, name) for name in _STREAM_FIELDS):
+            channel.camera = camera
+            return channel
+        await self._end(channel)
+        return self._begin(camera)
+
+    async def remove(self, camera_id: str) -> None:
+        """Ends a registered camera and forgets it.
+
+        Raises:
+            NotFound: no such camera.
+            BadRequest: it stands in the configuration file.
+        """
+        channel = self._registered(camera_id)
+        await self._store.remove_camera(camera_id)
+        await self._end(channel)
+
+    def _registered(self, camera_id: str) -> Channel:
+        if camera_id in self._fixed:
+            raise BadRequest("this camera stands in the configuration file; change it there and restart")
+        channel = self._channels.get(camera_id)
+        if channel is None:
+            raise NotFound("no such camera")
+        return channel
+
+    def _begin(self, camera: config.Camera) -> Channel:
+        channel = Channel(camera, self._options.ring)
+        self._channels[camera.id] = channel
+        self._attach(channel)
+        return channel
+
+    async def _end(self, channel: Channel) -> None:
+        del self._channels[channel.camera.id]
+        await self._detach(channel)
