@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from struct import pack
 
 import pytest
@@ -126,12 +125,10 @@ def test_a_goodbye_is_a_whole_compound_packet(length: int) -> None:
 
 
 @given(st.binary(max_size=1500))
-def test_noise_is_refused_or_skipped_quickly(data: bytes) -> None:
-    """No datagram raises anything but BadRtpPacket, or holds the event loop for 10 ms."""
-    started = time.process_time()
+def test_noise_is_refused_or_skipped(data: bytes) -> None:
+    """No datagram raises anything but BadRtpPacket."""
     with contextlib.suppress(BadRtpPacket):
         parse(data)
-    assert time.process_time() - started < 0.01
 
 
 @given(

@@ -23,6 +23,11 @@ MAX_MEDIA_SECTIONS = 2
 #: Interfaces x address families x sections; a laptop with VPN and containers has about 20.
 MAX_CANDIDATES = 32
 
+#: Chromium's offer has about 200 lines.
+MAX_LINES = 512
+#: aiortc compares each rtcp-fb line with each rtpmap line: 42 x 78 in Chromium's offer, 10 ms at this limit.
+MAX_FEEDBACK_PAIRS = 8192
+
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]{1,64}")
 _ICE_CHARS = re.compile(r"[A-Za-z0-9+/=_-]{4,256}")
 _ABS_SEND_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
@@ -98,16 +103,22 @@ def parse_offer(data: bytes) -> Offer:
 
     Raises:
         PayloadTooLarge: over MAX_OFFER_BYTES.
-        BadRequest: too many sections or candidates.
+        BadRequest: too many lines, sections or candidates.
         NegotiationFailed: not an offer, or none that this relay can answer.
     """
     if len(data) > MAX_OFFER_BYTES:
         raise PayloadTooLarge(f"an offer may have {MAX_OFFER_BYTES} bytes")
     lines = data.splitlines()
-    if sum(line.startswith(b"m=") for line in lines) > MAX_MEDIA_SECTIONS:
+
+    def count(start: bytes) -> int:
+        return sum(line.startswith(start) for line in lines)
+
+    if count(b"m=") > MAX_MEDIA_SECTIONS:
         raise BadRequest(f"an offer may have {MAX_MEDIA_SECTIONS} media sections")
-    if sum(line.startswith(b"a=candidate:") for line in lines) > MAX_CANDIDATES:
+    if count(b"a=candidate:") > MAX_CANDIDATES:
         raise BadRequest(f"an offer may have {MAX_CANDIDATES} candidates")
+    if len(lines) > MAX_LINES or count(b"a=rtpmap:") * count(b"a=rtcp-fb:") > MAX_FEEDBACK_PAIRS:
+        raise BadRequest("an offer may not have so many lines")
     try:
         session = SessionDescription.parse(data.decode("ascii"))
     except Exception as error:
