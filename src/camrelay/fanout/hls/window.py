@@ -99,6 +99,11 @@ class Window:
         for waiter in self._waiters:
             _fail(waiter, NotFound("the camera was removed"))
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait."""
+        return len(self._waiters)
+
     async def multivariant(self, viewer: Viewer) -> Content:
         """The multivariant playlist, as soon as there is a first part.
 
@@ -213,7 +218,7 @@ class Window:
         now = self._loop.time()
         part_target_s = self._segmenter.part_target / CLOCK_RATE
         self._timer = self._loop.call_later(part_target_s or _IDLE_TICK_S, self._tick)
-        if now >= self._gap_at:
+        if part_target_s and now >= self._gap_at:
             self._add_gaps(now, part_target_s)
         for waiter, (deadline, _) in self._waiters.items():
             if deadline > now:
