@@ -35,6 +35,12 @@ camera_key_frame_age = _gauge(
 camera_reconnects = _counter(
     "camrelay_camera_reconnects_total", "Connections that ended, by cause.", "camera", "reason"
 )
+camera_dropped_access_units = _counter(
+    "camrelay_camera_dropped_access_units_total",
+    "Access units received and not passed on, by cause.",
+    "camera",
+    "reason",
+)
 camera_discontinuities = _counter(
     "camrelay_camera_discontinuities_total", "Breaks in the camera's timeline.", "camera"
 )
@@ -55,7 +61,9 @@ rtp_retransmissions = _counter(
     "camrelay_rtp_retransmissions_total", "RTP packets asked for again.", "camera", "outcome"
 )
 webrtc_datagrams_dropped = _counter(
-    "camrelay_webrtc_datagrams_dropped_total", "Datagrams from nobody known, or that could not go out.", "reason"
+    "camrelay_webrtc_datagrams_dropped_total",
+    "Datagrams from nobody known, or that could not go out.",
+    "reason",
 )
 auth_decisions = _counter(
     "camrelay_auth_decisions_total", "Requests for media, allowed or denied.", "outcome", "reason"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 #: GStreamer loads its plugins from disk; on a busy machine that takes seconds.
@@ -49,6 +52,15 @@ class GstCamera:
             self._process.kill()
         # Reads to the end, so that the pipe is closed with the process.
         await self._process.communicate()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stops the process where it is: a camera that hangs, its connections open and silent."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     async def __aenter__(self) -> GstCamera:
         await self.start()

@@ -47,6 +47,7 @@ class TestUrl:
 
         assert (tls, host, port, target) == (url.tls, url.host, url.port, url.target)
         assert (url.address is None) == (host[-1].isalpha())
+        assert url.authority == f"{host}:{port}"
 
     @pytest.mark.parametrize(
         "text",
@@ -128,23 +129,6 @@ class TestUrl:
             except ConfigError:
                 continue
             assert 1 <= url.port <= 65_535
-
-
-class TestPinned:
-    def test_names_the_checked_address_in_place_of_the_name(self) -> None:
-        """What is dialled is what was checked."""
-        url = parse_camera_url("rtsps://cam.example:322/live?x=1")
-
-        assert url.pinned(ip_address("10.1.2.3"), "", "") == "rtsps://10.1.2.3:322/live?x=1"
-        assert url.pinned(ip_address("fd00::1"), "", "") == "rtsps://[fd00::1]:322/live?x=1"
-
-    def test_credentials_can_not_break_out(self) -> None:
-        """Whatever a password holds, it stays in its place."""
-        url = parse_camera_url("rtsp://cam/")
-
-        dialled = url.pinned(ip_address("10.1.2.3"), "über", "p@ss:w/rd?%#")
-
-        assert dialled == "rtsp://%C3%BCber:p%40ss%3Aw%2Frd%3F%25%23@10.1.2.3:554/"
 
 
 class TestPolicy:

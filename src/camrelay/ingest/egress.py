@@ -58,7 +58,6 @@ _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.IGNORECASE)
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*", re.IGNORECASE)
 #: "10.0.0.0/8", "10.0.0.0/8:554,8554", "[fd00::/8]:554" or "fd00::/8".
 _ENTRY = re.compile(r"(?:\[([^\[\]]+)\]|([^\[\]:]+)|([^\[\]]+))(?::([0-9]+(?:,[0-9]+)*))?")
-_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
 class CameraUrl(NamedTuple):
@@ -70,15 +69,10 @@ class CameraUrl(NamedTuple):
     port: int
     target: str
 
-    def pinned(self, address: IpAddress, username: str, password: str) -> str:
-        """The URL to dial: the address that was checked in place of the name, credentials filled in.
-
-        It is a secret. Make it where it is used, and keep it nowhere.
-        """
-        scheme = "rtsps" if self.tls else "rtsp"
-        host = f"[{address}]" if address.version == 6 else str(address)
-        user = f"{_percent_encoded(username)}:{_percent_encoded(password)}@" if username or password else ""
-        return f"{scheme}://{user}{host}:{self.port}{self.target}"
+    @property
+    def authority(self) -> str:
+        """Host and port."""
+        return f"{self.host}:{self.port}"
 
 
 def parse_camera_url(text: str) -> CameraUrl:
@@ -129,10 +123,6 @@ def _parse_host(text: str) -> tuple[str, IpAddress | None]:
     if len(text) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         raise ConfigError("the camera URL holds no possible host name")
     return ".".join(labels), None
-
-
-def _percent_encoded(text: str) -> str:
-    return "".join(chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in text.encode())
 
 
 class EgressPolicy:

@@ -18,6 +18,7 @@ from camrelay.errors import (
     BadFeedMessage,
     CameraAuthFailed,
     CameraUnreachable,
+    EgressDenied,
     SourceError,
     StreamInterrupted,
     StreamNotFound,
@@ -38,6 +39,7 @@ END_REASONS = frozenset(
     for error in (
         CameraAuthFailed,
         CameraUnreachable,
+        EgressDenied,
         SourceError,
         StreamInterrupted,
         StreamNotFound,
@@ -52,14 +54,19 @@ class _Message(msgspec.Struct, frozen=True, array_like=True, tag_field="kind"):
 
 
 class Start(_Message, frozen=True, tag="start"):
-    """Dial a camera. The URL may hold credentials: it is never logged, and no answer repeats it."""
+    """Dial a camera. Path and credentials are secrets: never logged, and no answer repeats them."""
 
-    url: str
+    #: Resolved and checked.
+    address: str
+    port: int
+    #: Host and port as the URL says them.
+    authority: str
+    #: Path and query.
+    target: str
+    tls: bool
+    username: str
+    password: str
     transport: Literal["tcp", "udp"]
-    #: No answer for this long ends the attempt while it opens.
-    open_timeout_s: float
-    #: No packet for this long ends it afterwards.
-    read_timeout_s: float
 
     def __repr__(self) -> str:
         return f"Start({self.attempt})"

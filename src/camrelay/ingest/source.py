@@ -1,0 +1,302 @@
+"""The life of one camera: connecting, waiting for a key frame, live, offline, and again.
+
+A source owns what must outlive connections and workers: the output clock, the backoff, the state that people
+see. Rules:
+
+- What a camera does ends in a state and a counter; nothing a camera does ends its source.
+- Access units are published from the first key frame on, in order, on one clock.
+- Silence is measured on video access units, never on bytes: cameras go on talking without a picture (F3).
+- The address is asked for at every attempt, every answer is checked, and what is dialled was checked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import random
+import socket
+import time
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Protocol
+
+from camrelay import config, metrics
+from camrelay.errors import (
+    CameraAuthFailed,
+    CameraUnreachable,
+    SourceError,
+    StreamInterrupted,
+    WorkerLost,
+)
+from camrelay.ingest import feed
+from camrelay.ingest.backoff import Backoff
+from camrelay.ingest.egress import EgressPolicy, IpAddress, parse_camera_url
+from camrelay.ingest.timeline import Timeline
+from camrelay.model import AccessUnit, CameraState, CameraStatus, VideoParams
+
+logger = logging.getLogger("camrelay.ingest")
+
+#: A resolver on the same network answers in milliseconds, and gives up itself after about this.
+RESOLVE_TIMEOUT_S = 5.0
+#: After this many failures in a row, a camera queues apart from those that may be about to come back.
+FAILING_AFTER = 3
+
+Publish = Callable[[AccessUnit], None]
+Report = Callable[[CameraStatus], None]
+Listener = Callable[[feed.Message], None]
+
+_attempts = itertools.count(1)
+
+
+class Line(Protocol):
+    """A worker, as a source sees it."""
+
+    async def ready(self) -> None:
+        """Returns when there is a worker to dial with."""
+
+    def dial(self, start: feed.Start, listener: Listener) -> None:
+        """Begins an attempt. Its messages go to `listener`; the last one is Ended, whatever happens.
+
+        Raises:
+            WorkerLost: there is no worker at the moment.
+        """
+
+    async def hang_up(self, attempt: int) -> None:
+        """Ends an attempt if it has not ended; returns when nothing is left of it."""
+
+
+class Turnstile:
+    """How many cameras connect at the same time (fault F18).
+
+    Cameras that keep failing have half of the places to themselves: a dead one holds its place for the whole
+    open timeout, and a hundred of them must not hold up the camera that just rebooted.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._usual = asyncio.Semaphore(max(1, places - places // 2))
+        self._failing = asyncio.Semaphore(max(1, places // 2))
+
+    def queue(self, failures: int) -> asyncio.Semaphore:
+        """Where a camera with that many failures in a row waits for its turn."""
+        return self._failing if failures >= FAILING_AFTER else self._usual
+
+
+class Source:
+    """One camera. `run` is its whole life; cancelling it hangs up."""
+
+    def __init__(
+        self,
+        camera: config.Camera,
+        *,
+        options: config.Ingest,
+        egress: EgressPolicy,
+        line: Line,
+        turnstile: Turnstile,
+        publish: Publish,
+        report: Report,
+    ) -> None:
+        self._camera = camera
+        self._url = parse_camera_url(camera.url)
+        self._options = options
+        self._egress = egress
+        self._line = line
+        self._turnstile = turnstile
+        self._publish = publish
+        self._report = report
+        self._backoff = Backoff(options.backoff_min_s, options.backoff_max_s)
+        self._timeline = Timeline()
+        self._status: CameraStatus | None = None
+        # Of the attempt that is under way:
+        self._attempt = 0
+        self._params: VideoParams | None = None
+        self._live_since: float | None = None
+        self._last_unit_at = 0.0
+
+    async def run(self) -> None:
+        """Connects, and connects again, until it is cancelled."""
+        self._loop = asyncio.get_running_loop()
+        self._meters = _Meters(self._camera.id)
+        self._show(CameraState.CONNECTING)
+        try:
+            while True:
+                reason = await self._connect()
+                self._meters.ended(reason)
+                wait_s = self._wait_after(reason)
+                self._show(CameraState.OFFLINE, reason, wait_s)
+                await asyncio.sleep(wait_s)
+        finally:
+            self._meters.remove()
+
+    async def _connect(self) -> str:
+        """One attempt, from asking for the address to hanging up. Returns why it ended."""
+        self._attempt = next(_attempts)
+        self._params = self._live_since = None
+        self._timeline.restart()
+        self._opened: asyncio.Future[None] = self._loop.create_future()
+        self._ended: asyncio.Future[str] = self._loop.create_future()
+        try:
+            await self._line.ready()
+            async with self._turnstile.queue(self._backoff.failures):
+                self._line.dial(await self._start(), self._receive)
+                either = (self._opened, self._ended)
+                timeout_s = self._options.open_timeout_s
+                await asyncio.wait(either, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            if not self._opened.done() and not self._ended.done():
+                return CameraUnreachable.code
+            return await self._watch()
+        except SourceError as error:
+            return error.code
+        except Exception:
+            logger.exception("a fault in camrelay", extra={"camera": self._camera.id})
+            return SourceError.code
+        finally:
+            await self._line.hang_up(self._attempt)
+
+    async def _start(self) -> feed.Start:
+        """What the worker is told.
+
+        Raises:
+            CameraUnreachable: the name does not resolve.
+            EgressDenied: to an address that no camera may have.
+        """
+        url = self._url
+        addresses = [url.address] if url.address else await _resolve(url.host, url.port)
+        for address in addresses:
+            self._egress.check(address, url.port)
+        # One address after the other, attempt by attempt, when there are several.
+        address = addresses[self._backoff.failures % len(addresses)]
+        return feed.Start(
+            self._attempt,
+            str(address),
+            url.port,
+            url.authority,
+            url.target,
+            url.tls,
+            self._camera.username,
+            self._camera.password,
+            self._camera.transport,
+        )
+
+    async def _watch(self) -> str:
+        """Waits for the attempt's end, or for silence."""
+        while not self._ended.done():
+            left_s = self._last_unit_at + self._options.stall_timeout_s - self._loop.time()
+            if left_s <= 0:
+                return StreamInterrupted.code
+            await asyncio.wait((self._ended,), timeout=left_s)
+        return self._ended.result()
+
+    def _wait_after(self, reason: str) -> float:
+        if reason == WorkerLost.code:
+            # Not the camera's fault; the next worker is awaited before the next attempt anyway.
+            return 0.0
+        lived_s = 0.0 if self._live_since is None else self._loop.time() - self._live_since
+        refused = reason == CameraAuthFailed.code
+        return self._backoff.failed(lived_s=lived_s, refused=refused, random=random.random())  # noqa: S311 jitter
+
+    def _receive(self, message: feed.Message) -> None:
+        if message.attempt != self._attempt:
+            return
+        if isinstance(message, feed.Unit):
+            self._access_unit(message)
+        elif isinstance(message, feed.Params):
+            self._params = message.video
+        elif isinstance(message, feed.Opened):
+            self._last_unit_at = self._loop.time()
+            self._show(CameraState.WAITING_FOR_KEY_FRAME)
+            if not self._opened.done():
+                self._opened.set_result(None)
+        elif isinstance(message, feed.Dropped):
+            self._meters.dropped(message)
+        elif isinstance(message, feed.Ended) and not self._ended.done():
+            self._ended.set_result(message.reason)
+
+    def _access_unit(self, unit: feed.Unit) -> None:
+        now = self._last_unit_at = self._loop.time()
+        params = self._params
+        if params is None:
+            return
+        if self._live_since is None:
+            if not unit.is_key:
+                return
+            self._live_since = now
+            self._show(CameraState.LIVE)
+        stamp = self._timeline.place(
+            unit.pts, now, frame_rate=params.frame_rate, reorder_depth=params.reorder_depth
+        )
+        self._meters.access_unit(unit, stamp.discontinuity)
+        self._publish(
+            AccessUnit(
+                stamp.pts, stamp.dts, unit.is_key, unit.data, params, unit.arrived_us, stamp.discontinuity
+            )
+        )
+
+    def _show(self, state: CameraState, reason: str = "", retry_s: float | None = None) -> None:
+        now_us = time.time_ns() // 1000
+        before = self._status
+        is_new = before is None or before.state is not state
+        since_us = now_us if before is None or is_new else before.since_us
+        retry_at_us = None if retry_s is None else now_us + round(retry_s * 1_000_000)
+        self._status = CameraStatus(state, since_us, reason, retry_at_us)
+        self._meters.up.set(state is CameraState.LIVE)
+        # A camera that stays away is retried all day: said once, counted every time.
+        if is_new or (before is not None and before.reason != reason):
+            logger.info("%s %s", state.replace("_", " "), reason, extra={"camera": self._camera.id})
+        self._report(self._status)
+
+
+class _Meters:
+    """The metrics of one camera; gone from /metrics when the camera is."""
+
+    def __init__(self, camera: str) -> None:
+        self._camera = camera
+        self.up = metrics.camera_up.labels(camera)
+        self._access_units = metrics.camera_access_units.labels(camera)
+        self._bytes = metrics.camera_bytes.labels(camera)
+        self._discontinuities = metrics.camera_discontinuities.labels(camera)
+        self._key_frame_at = time.monotonic()
+        metrics.camera_key_frame_age.labels(camera).set_function(
+            lambda: time.monotonic() - self._key_frame_at
+        )
+
+    def access_unit(self, unit: feed.Unit, discontinuity: bool) -> None:
+        self._access_units.inc()
+        self._bytes.inc(len(unit.data))
+        if unit.is_key:
+            self._key_frame_at = time.monotonic()
+        if discontinuity:
+            self._discontinuities.inc()
+
+    def dropped(self, message: feed.Dropped) -> None:
+        metrics.camera_dropped_access_units.labels(self._camera, message.reason).inc(message.units)
+
+    def ended(self, reason: str) -> None:
+        metrics.camera_reconnects.labels(self._camera, reason).inc()
+
+    def remove(self) -> None:
+        for metric in (
+            metrics.camera_up,
+            metrics.camera_access_units,
+            metrics.camera_bytes,
+            metrics.camera_discontinuities,
+            metrics.camera_key_frame_age,
+            metrics.camera_dropped_access_units,
+            metrics.camera_reconnects,
+        ):
+            metric.remove_by_labels({"camera": self._camera})
+
+
+async def _resolve(host: str, port: int) -> list[IpAddress]:
+    """Every address of a name, without holding up the event loop (fault F12).
+
+    Raises:
+        CameraUnreachable: there is none, or no answer in time.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(RESOLVE_TIMEOUT_S):
+            answers = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise CameraUnreachable("the camera's name does not resolve") from None
+    return [ip_address(address) for address in dict.fromkeys(str(answer[4][0]) for answer in answers)]

@@ -1,0 +1,426 @@
+"""Ingest workers: as processes against RTSP servers, and their parts with hand-made access units."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator
+
+import av
+import pytest
+
+from builders import PPS, SPS_360P, SPS_720P
+from cameras.gst import GstCamera
+from camrelay.errors import (
+    CameraAuthFailed,
+    EgressDenied,
+    SourceError,
+    StreamInterrupted,
+    UnsupportedCodec,
+)
+from camrelay.ingest import feed, worker
+from camrelay.ingest.h264 import to_avcc
+from camrelay.ingest.worker import RECOVERY_POINT_AFTER_S, Attempt, Outbox, end_reason
+from camrelay.simulate.options import Options, Picture
+from camrelay.simulate.server import Simulator
+from ingest.recorder import PATIENCE_S
+
+SMALL = Picture(width=320, height=180, bitrate_bps=300_000, gop_pictures=25)
+CANARY = "canary-p@ss/word"
+
+IDR = bytes.fromhex("65888040ff")
+SLICE = bytes.fromhex("419a2040ff")
+B_SLICE = bytes.fromhex("019e2040ff")
+RECOVERY_POINT = bytes.fromhex("0606018480")
+#: Main profile, 320 x 240, without VUI.
+SILENT_MAIN_SPS = bytes.fromhex("674d001ef40a0fc8")
+
+
+def annexb(*nal_units: bytes) -> bytes:
+    return b"".join(b"\x00\x00\x00\x01" + nal_unit for nal_unit in nal_units)
+
+
+class Process:
+    """A worker process, seen from the relay's end of its feed."""
+
+    def __init__(self, sock: socket.socket, process: asyncio.subprocess.Process) -> None:
+        self.socket = sock
+        self.process = process
+        self.received = b""
+        self._decoder = feed.Decoder()
+        self._messages: list[feed.Message] = []
+
+    def send(self, message: feed.Message) -> None:
+        self.socket.send(feed.encode(message))
+
+    def start(self, url: str, *, attempt: int = 1, user: str = "", password: str = "") -> None:
+        authority, _, path = url.removeprefix("rtsp://").partition("/")
+        host, _, port = authority.partition(":")
+        self.send(feed.Start(attempt, host, int(port), authority, f"/{path}", False, user, password, "tcp"))
+
+    async def next(self) -> feed.Message:
+        while not self._messages:
+            data = await asyncio.wait_for(
+                asyncio.get_running_loop().sock_recv(self.socket, 65_536), PATIENCE_S
+            )
+            assert data, "the worker closed its feed"
+            self.received += data
+            self._messages += self._decoder.feed(data)
+        return self._messages.pop(0)
+
+    async def until(self, kind: type[feed.Message]) -> feed.Message:
+        while True:
+            message = await self.next()
+            if isinstance(message, kind):
+                return message
+
+
+@contextlib.asynccontextmanager
+async def running(*, open_s: float = 10.0, silence_s: float = 5.0) -> AsyncIterator[Process]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "camrelay.ingest.worker",
+            str(theirs.fileno()),
+            str(open_s),
+            str(silence_s),
+            pass_fds=(theirs.fileno(),),
+        )
+        theirs.close()
+        ours.setblocking(False)
+        try:
+            yield Process(ours, process)
+        finally:
+            ours.close()
+            await asyncio.wait_for(process.wait(), PATIENCE_S)
+
+
+@pytest.fixture
+async def process() -> AsyncIterator[Process]:
+    async with running() as started:
+        yield started
+
+
+class TestAgainstCameras:
+    async def test_plays_a_camera_until_told_to_stop(self, process: Process) -> None:
+        """Opened, Params, units from a key frame on with the camera's own times, one Ended."""
+        async with Simulator(Options(picture=SMALL)) as camera:
+            process.start(camera.url())
+
+            assert await process.next() == feed.Opened(1)
+            params = await process.next()
+            assert isinstance(params, feed.Params)
+            assert (params.video.width, params.video.height) == (320, 180)
+            units = [await process.next() for _ in range(30)]
+            process.send(feed.Stop(1))
+            ended = await process.until(feed.Ended)
+
+        assert all(isinstance(unit, feed.Unit) for unit in units)
+        assert [unit.pts for unit in units if isinstance(unit, feed.Unit)] == [i * 3600 for i in range(30)]
+        assert units[0].is_key  # type: ignore[union-attr]
+        assert sum(unit.is_key for unit in units if isinstance(unit, feed.Unit)) in (1, 2)
+        assert ended == feed.Ended(1, "interrupted")
+
+    async def test_plays_a_camera_that_is_not_ours(self, process: Process) -> None:
+        """GStreamer's server; its B-frames are announced in the parameter sets."""
+        async with GstCamera("--b-frames", "2", "--profile", "main") as camera:
+            process.start(camera.url)
+
+            params = await process.until(feed.Params)
+            unit = await process.until(feed.Unit)
+
+        assert isinstance(params, feed.Params)
+        assert params.video.reorder_depth > 0
+        assert isinstance(unit, feed.Unit)
+        assert unit.is_key
+
+    async def test_credentials_work_and_never_come_back(self, process: Process) -> None:
+        """Whatever the password holds, no message repeats it, nor where the camera is."""
+        async with Simulator(Options(picture=SMALL, user="us er", password=CANARY)) as camera:
+            process.start(camera.url(), user="us er", password=CANARY)
+            await process.until(feed.Unit)
+            process.start(camera.url(), attempt=2, user="us er", password="canary-wrong")
+            ended = await process.until(feed.Ended)
+
+        assert ended == feed.Ended(2, "credentials_refused")
+        assert b"canary" not in process.received
+        assert b"rtsp:" not in process.received
+
+    async def test_says_why_a_camera_can_not_be_opened(self, process: Process) -> None:
+        """A wrong path is not an unreachable camera."""
+        async with Simulator(Options(picture=SMALL)) as camera:
+            process.start(camera.url(7))
+            assert await process.next() == feed.Ended(1, "stream_not_found")
+            url = camera.url()
+        process.start(url, attempt=2)
+        assert await process.next() == feed.Ended(2, "unreachable")
+
+    async def test_a_camera_that_accepts_and_says_nothing_is_unreachable(self) -> None:
+        """Opening is bounded."""
+        async with running(open_s=0.5) as process:
+            with socket.create_server(("127.0.0.1", 0)) as silent:
+                process.start(f"rtsp://127.0.0.1:{silent.getsockname()[1]}/")
+
+                assert await process.next() == feed.Ended(1, "unreachable")
+
+    async def test_a_stop_does_not_wait_for_the_camera(self, process: Process) -> None:
+        """However long the camera might still have to answer."""
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            process.start(f"rtsp://127.0.0.1:{silent.getsockname()[1]}/")
+            connection, _ = await asyncio.to_thread(silent.accept)
+            with connection:
+                process.send(feed.Stop(1))
+
+                ended = await asyncio.wait_for(process.next(), 5.0)
+
+        assert isinstance(ended, feed.Ended)
+
+    async def test_a_server_that_does_not_speak_rtsp_is_no_camera(self, process: Process) -> None:
+        """With a code of ours, whatever libav makes of it."""
+
+        async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"SSH-2.0-OpenSSH_9.2p1\r\n" * 100)
+            writer.close()
+
+        async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+            process.start(f"rtsp://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+
+            assert await process.next() == feed.Ended(1, "unreachable")
+
+    async def test_a_camera_that_falls_silent_is_interrupted(self) -> None:
+        """The silence is bounded, too."""
+        async with GstCamera() as camera, running(silence_s=1.0) as process:
+            process.start(camera.url)
+            await process.until(feed.Unit)
+            with camera.paused():
+                ended = await process.until(feed.Ended)
+
+        assert ended == feed.Ended(1, "interrupted")
+
+    async def test_leaves_when_the_relay_does(self) -> None:
+        """A worker without its relay would go on occupying cameras."""
+        async with Simulator(Options(picture=SMALL)) as camera, running() as process:
+            process.start(camera.url())
+            await process.until(feed.Unit)
+            process.socket.close()
+
+            assert await asyncio.wait_for(process.process.wait(), PATIENCE_S) == 0
+
+
+class FakeOutbox:
+    """Takes what a real one takes, or nothing more once it is full."""
+
+    def __init__(self) -> None:
+        self.messages: list[feed.Message] = []
+        self.is_full = False
+
+    def put(self, message: feed.Message) -> bool:
+        if self.is_full and isinstance(message, feed.Unit):
+            return False
+        self.messages.append(message)
+        return True
+
+    @property
+    def kinds(self) -> str:
+        """P for Params, K for a key unit, u for another, D for Dropped."""
+        return "".join(
+            ("K" if message.is_key else "u") if isinstance(message, feed.Unit) else type(message).__name__[0]
+            for message in self.messages
+        )
+
+
+@pytest.fixture
+def outbox() -> FakeOutbox:
+    return FakeOutbox()
+
+
+@pytest.fixture
+def attempt(outbox: FakeOutbox) -> Attempt:
+    return Attempt(1, "tcp", None, outbox)  # type: ignore[arg-type]
+
+
+class TestAccessUnits:
+    def test_parameter_sets_go_before_the_first_unit_that_needs_them(
+        self, attempt: Attempt, outbox: FakeOutbox
+    ) -> None:
+        """Once, until they change."""
+        attempt.access_unit(annexb(SPS_360P, PPS, IDR), 0)
+        attempt.access_unit(annexb(SLICE), 3600)
+        attempt.access_unit(annexb(SPS_360P, PPS, IDR), 7200)
+        attempt.access_unit(annexb(SPS_720P, PPS, IDR), 10_800)
+
+        assert outbox.kinds == "PKuKPK"
+        assert outbox.messages[1] == feed.Unit(
+            1,
+            True,
+            0,
+            outbox.messages[1].arrived_us,
+            to_avcc([IDR]),  # type: ignore[union-attr]
+        )
+
+    def test_parameter_sets_in_packets_of_their_own_are_no_units(
+        self, attempt: Attempt, outbox: FakeOutbox
+    ) -> None:
+        """They are remembered for the picture that follows."""
+        attempt.access_unit(annexb(SPS_360P), 0)
+        attempt.access_unit(annexb(PPS), 0)
+        attempt.access_unit(annexb(IDR), 0)
+
+        assert outbox.kinds == "PK"
+
+    def test_bad_parameter_sets_are_passed_over(self, attempt: Attempt, outbox: FakeOutbox) -> None:
+        """The ones before them still stand, and the picture is not lost."""
+        attempt.access_unit(annexb(SPS_360P, PPS, IDR), 0)
+        attempt.access_unit(annexb(SPS_720P[:5], PPS, IDR), 3600)
+
+        assert outbox.kinds == "PKK"
+
+    def test_b_slices_change_the_parameters_of_a_stream_that_did_not_say(
+        self, attempt: Attempt, outbox: FakeOutbox
+    ) -> None:
+        """WebRTC viewers must hear of it before they see it."""
+        attempt.access_unit(annexb(SILENT_MAIN_SPS, PPS, IDR), 0)
+        attempt.access_unit(annexb(B_SLICE), 3600)
+
+        assert outbox.kinds == "PKPu"
+        assert [m.video.reorder_depth for m in outbox.messages if isinstance(m, feed.Params)] == [0, 2]
+
+    def test_a_malformed_unit_costs_everything_up_to_the_next_key_frame(
+        self, attempt: Attempt, outbox: FakeOutbox
+    ) -> None:
+        """What refers to it would be shown broken (fault F15); the loss is counted."""
+        attempt.access_unit(annexb(SPS_360P, PPS, IDR), 0)
+        attempt.access_unit(annexb(b"\xc1\x9a\x20"), 3600)
+        attempt.access_unit(annexb(SLICE), 7200)
+        attempt.access_unit(annexb(IDR), 10_800)
+        attempt.access_unit(annexb(SLICE), 14_400)
+
+        assert outbox.kinds == "PKDKu"
+        assert outbox.messages[2] == feed.Dropped(1, 2, "malformed")
+
+    def test_what_the_relay_does_not_read_is_dropped_up_to_a_key_frame(
+        self, attempt: Attempt, outbox: FakeOutbox
+    ) -> None:
+        """The camera does not wait, and no unit follows one that is missing."""
+        attempt.access_unit(annexb(SPS_360P, PPS, IDR), 0)
+        outbox.is_full = True
+        attempt.access_unit(annexb(SLICE), 3600)
+        outbox.is_full = False
+        attempt.access_unit(annexb(SLICE), 7200)
+        attempt.access_unit(annexb(IDR), 10_800)
+
+        assert outbox.kinds == "PKDK"
+        assert outbox.messages[2] == feed.Dropped(1, 2, "backlog")
+
+    def test_recovery_points_count_only_in_a_stream_without_idr_pictures(
+        self, attempt: Attempt, outbox: FakeOutbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Gradual refresh is played after a while; elsewhere a recovery point is not a clean start."""
+        now = 1000.0
+        monkeypatch.setattr(worker.time, "monotonic", lambda: now)
+        attempt.access_unit(annexb(SPS_360P, PPS, IDR), 0)
+        attempt.access_unit(annexb(RECOVERY_POINT, SLICE), 3600)
+        now += RECOVERY_POINT_AFTER_S + 1
+        attempt.access_unit(annexb(SLICE), 7200)
+        attempt.access_unit(annexb(RECOVERY_POINT, SLICE), 10_800)
+
+        assert outbox.kinds == "PKuuK"
+
+
+class TestOutbox:
+    @pytest.fixture
+    def pair(self) -> AsyncIterator[tuple[socket.socket, socket.socket]]:  # type: ignore[misc]
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            theirs.setblocking(False)
+            ours.settimeout(PATIENCE_S)
+            yield ours, theirs  # type: ignore[misc]
+
+    def read_all(self, ours: socket.socket, outbox: Outbox) -> list[feed.Message]:
+        decoder, messages = feed.Decoder(), []
+        ours.setblocking(False)
+        while True:
+            outbox.flush()
+            try:
+                messages += decoder.feed(ours.recv(65_536))
+            except BlockingIOError:
+                return messages
+
+    def test_sends_at_once_while_the_relay_reads(self, pair: tuple[socket.socket, socket.socket]) -> None:
+        """No thread has to be woken for it."""
+        outbox = Outbox(pair[1])
+
+        assert outbox.put(feed.Opened(1))
+
+        assert feed.Decoder().feed(pair[0].recv(100)) == [feed.Opened(1)]
+        assert not outbox.has_backlog
+
+    def test_keeps_order_and_bytes_while_the_relay_pauses(
+        self, pair: tuple[socket.socket, socket.socket]
+    ) -> None:
+        """The main thread is woken to send the rest when the relay reads again."""
+        outbox = Outbox(pair[1])
+        units = [feed.Unit(1, False, i, i, bytes([i]) * 100_000) for i in range(20)]
+
+        assert all(outbox.put(unit) for unit in units)
+
+        assert outbox.has_backlog
+        assert os.eventfd_read(outbox.wake) == 1
+        assert self.read_all(pair[0], outbox) == units
+        assert not outbox.has_backlog
+
+    def test_refuses_units_but_never_words_when_the_backlog_is_full(
+        self, pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Memory is bounded; how an attempt ended is still told."""
+        monkeypatch.setattr(worker, "BACKLOG_BYTES", 500_000)
+        outbox = Outbox(pair[1])
+        unit = feed.Unit(1, False, 0, 0, bytes(100_000))
+
+        taken = [outbox.put(unit) for _ in range(20)]
+
+        assert taken == sorted(taken, reverse=True)
+        assert 5 <= sum(taken) <= 12
+        assert outbox.put(feed.Ended(1, "interrupted"))
+        messages = self.read_all(pair[0], outbox)
+        assert messages == [unit] * sum(taken) + [feed.Ended(1, "interrupted")]
+        assert outbox.put(unit)
+
+    def test_a_relay_that_is_gone_is_no_error(self, pair: tuple[socket.socket, socket.socket]) -> None:
+        """The reading end notices it and ends the process."""
+        outbox = Outbox(pair[1])
+        pair[0].close()
+
+        assert outbox.put(feed.Opened(1))
+
+
+@pytest.mark.parametrize(
+    ("error", "failure", "opened", "reason"),
+    [
+        (UnsupportedCodec("x"), StreamInterrupted("closed"), True, "unsupported_codec"),
+        (
+            av.HTTPNotFoundError(1, "rtsp://user:pw@host"),
+            StreamInterrupted("closed"),
+            False,
+            "stream_not_found",
+        ),
+        (av.EOFError(1, "x"), CameraAuthFailed("refused"), False, "credentials_refused"),
+        (av.EOFError(1, "x"), EgressDenied("elsewhere"), False, "egress_denied"),
+        (av.EOFError(1, "x"), StreamInterrupted("closed"), False, "unreachable"),
+        (av.InvalidDataError(1, "x"), None, False, "unreachable"),
+        (av.InvalidDataError(1, "x"), None, True, "interrupted"),
+        (None, StreamInterrupted("silent"), True, "interrupted"),
+        (None, None, True, "interrupted"),
+        (ValueError("x"), None, False, "source_failed"),
+    ],
+)
+def test_every_end_has_a_code(
+    error: Exception | None, failure: SourceError | None, opened: bool, reason: str
+) -> None:
+    """From whoever knows best; the texts, which may repeat a URL, stay where they are."""
+    assert end_reason(error, failure, opened) == reason
