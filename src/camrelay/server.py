@@ -24,6 +24,7 @@ from camrelay.errors import (
     CameraExists,
     CamrelayError,
     ConfigError,
+    EgressDenied,
     NegotiationFailed,
     NotFound,
     NotReady,
@@ -70,6 +71,7 @@ STATUS: dict[type[CamrelayError], int] = {
     NegotiationFailed: 422,
     PreconditionFailed: 412,
     ConfigError: 422,
+    EgressDenied: 422,
     NotReady: 503,
     AuditUnavailable: 503,
 }
@@ -79,6 +81,7 @@ _SENTENCES: dict[type[CamrelayError], str] = {
     AccessDenied: "This request is not allowed. Sign in, or ask for a new link.",
     ScopeDenied: "There is no such camera here.",
     SessionEnded: "The right to watch has ended.",
+    EgressDenied: "Cameras may not have this address. The operator decides which they may ([egress] allow).",
     AuditUnavailable: "Viewings cannot be recorded at the moment, so none may start.",
     CamrelayError: "Something failed on this server.",
 }

@@ -1,0 +1,146 @@
+"""Cameras come, change and go while camrelay runs, and none of it touches another camera."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from camrelay import config
+from camrelay.errors import BadRequest, CameraExists, ConfigError, EgressDenied, NotFound
+from camrelay.lineup import Channel, Lineup
+from camrelay.sealing import Seal
+from camrelay.store import Store
+
+FIXED = config.Camera(id="door", url="rtsp://192.168.1.2/live")
+NEW = config.Camera(id="gate", url="rtsp://192.168.1.3/live", password="S3cret")
+
+
+class Stage:
+    """What happened to channels, in order."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def attach(self, channel: Channel) -> None:
+        self.events.append(f"+{channel.camera.id}")
+
+    async def detach(self, channel: Channel) -> None:
+        self.events.append(f"-{channel.camera.id}")
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    made = Store(f"sqlite+aiosqlite:///{tmp_path}/camrelay.db", Seal(bytes(32)))
+    await made.open()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def lineup(stage: Stage, store: Store) -> Lineup:
+    made = Lineup(config.Config(camera=(FIXED,)), store, attach=stage.attach, detach=stage.detach)
+    await made.open()
+    return made
+
+
+async def test_a_new_camera_connects_and_is_there_after_a_restart(
+    lineup: Lineup, stage: Stage, store: Store
+) -> None:
+    """Registering stores and attaches; the next start finds it behind the configured ones."""
+    await lineup.add(NEW)
+    assert stage.events == ["+door", "+gate"]
+    assert lineup.camera("gate") == NEW
+
+    again = Lineup(config.Config(camera=(FIXED,)), store, attach=stage.attach, detach=stage.detach)
+    await again.open()
+
+    assert list(again.channels) == ["door", "gate"]
+    assert again.camera("gate") == NEW
+
+
+async def test_a_new_title_leaves_the_stream_alone(lineup: Lineup, stage: Stage) -> None:
+    """What viewers watch goes on; what they read changes."""
+    channel = await lineup.add(NEW)
+
+    changed = await lineup.change("gate", {"title": "The gate"})
+
+    assert changed is channel
+    assert channel.camera.title == "The gate"
+    assert channel.camera.password == "S3cret"
+    assert stage.events == ["+door", "+gate"]
+
+
+@pytest.mark.parametrize("change", [{"url": "rtsp://192.168.1.9/"}, {"visibility": "public"}])
+async def test_a_new_way_to_the_camera_starts_it_anew(
+    lineup: Lineup, stage: Stage, change: dict[str, object]
+) -> None:
+    """Only that camera reconnects; its viewings end because the right to them may have changed."""
+    await lineup.add(NEW)
+
+    await lineup.change("gate", change)
+
+    assert stage.events == ["+door", "+gate", "-gate", "+gate"]
+
+
+async def test_removing_forgets_it(lineup: Lineup, stage: Stage, store: Store) -> None:
+    """Detached, gone from the list and from the store."""
+    await lineup.add(NEW)
+
+    await lineup.remove("gate")
+
+    assert stage.events[-1] == "-gate"
+    assert lineup.camera("gate") is None
+    assert await store.cameras() == []
+
+
+@pytest.mark.parametrize(
+    ("camera", "error"),
+    [
+        (config.Camera(id="door", url="rtsp://192.168.1.3/"), CameraExists),
+        (config.Camera(id="new", url="http://192.168.1.3/"), ConfigError),
+        (config.Camera(id="new", url="rtsp://127.0.0.1/"), EgressDenied),
+        (config.Camera(id="new", url="rtsp://169.254.169.254/"), EgressDenied),
+    ],
+)
+async def test_what_may_not_be_registered_leaves_no_trace(
+    lineup: Lineup, stage: Stage, store: Store, camera: config.Camera, error: type[Exception]
+) -> None:
+    """A taken id, a URL that is none, an address no camera may have: refused before anything happens."""
+    with pytest.raises(error):
+        await lineup.add(camera)
+
+    assert stage.events == ["+door"]
+    assert await store.cameras() == []
+
+
+async def test_a_forbidden_address_cannot_come_in_by_a_change(lineup: Lineup, stage: Stage) -> None:
+    """Abuse case 43 by the back door."""
+    await lineup.add(NEW)
+
+    with pytest.raises(EgressDenied):
+        await lineup.change("gate", {"url": "rtsp://127.0.0.1/"})
+
+    assert lineup.camera("gate") == NEW
+
+
+async def test_configured_cameras_are_changed_in_the_file(lineup: Lineup) -> None:
+    """Two places to change one thing would drift apart."""
+    with pytest.raises(BadRequest, match="configuration file"):
+        await lineup.remove("door")
+    with pytest.raises(BadRequest, match="configuration file"):
+        await lineup.change("door", {"title": "x"})
+
+
+async def test_unknown_cameras_are_not_found(lineup: Lineup) -> None:
+    """Nothing to change, nothing to remove."""
+    with pytest.raises(NotFound):
+        await lineup.remove("nobody")
+    with pytest.raises(NotFound):
+        await lineup.change("nobody", {})
