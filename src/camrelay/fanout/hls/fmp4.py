@@ -11,8 +11,8 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from camrelay.errors import BadParameterSet
-from camrelay.model import CLOCK_RATE, VideoParams
+from camrelay.errors import BadParameterSet, UnsupportedCodec
+from camrelay.model import CLOCK_RATE, Codec, VideoParams
 
 TRACK_ID = 1
 
@@ -82,7 +82,10 @@ def init_section(params: VideoParams) -> bytes:
 
     Raises:
         BadParameterSet: a parameter set is missing, cut short or too large for an avcC.
+        UnsupportedCodec: not H.264.
     """
+    if params.codec is not Codec.H264:
+        raise UnsupportedCodec(f"no fMP4 for {params.codec}")
     return _box(b"ftyp", b"iso6", _u32(0), b"iso6", b"mp41") + _box(
         b"moov",
         _full_box(

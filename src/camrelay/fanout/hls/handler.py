@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 from aiohttp import hdrs, web
 
@@ -54,6 +54,15 @@ class HlsServer:
         window, detach = self._windows.pop(camera)
         detach()
         window.close()
+
+    @property
+    def cameras(self) -> Collection[CameraId]:
+        """The cameras that are served."""
+        return self._windows.keys()
+
+    def waiting(self, camera: CameraId) -> int:
+        """How many requests wait for what this camera sends next."""
+        return self._windows[camera][0].waiting
 
     def routes(self) -> list[tuple[str, str, Handler]]:
         """(method, path, handler) of everything below a media session's secret."""

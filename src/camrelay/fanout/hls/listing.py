@@ -3,7 +3,7 @@
 The rules, with their numbers in draft-pantos-hls-rfc8216bis-22:
 
 - Segments leave in order, one media sequence number each, never below three TARGETDURATIONs [6.2.2].
-- Parts are listed for three TARGETDURATIONs from the end and stay fetchable for as long again [6.2.2].
+- Parts are listed at most three TARGETDURATIONs from the end and stay fetchable for as long again [6.2.2].
 - A segment stays fetchable, from its first appearance, for its duration and the longest playlist's [6.2.2].
 - A discontinuity is counted when the segment that has it leaves [4.4.3.3].
 
@@ -23,6 +23,9 @@ from camrelay.model import CLOCK_RATE
 #: A camera at 20 Mb/s fills this in about the half minute that parts and segments stay fetchable. Beyond it
 #: the oldest go early: memory comes before [6.2.2].
 MAX_BYTES = 80_000_000
+#: Players want parts within PART-HOLD-BACK of the end; these segments are more than that, and every line of a
+#: playlist is sent to every viewer several times a second.
+_SEGMENTS_WITH_PARTS = 3
 
 
 class _Entry:
@@ -92,12 +95,7 @@ class Listing:
         self._end += part.duration
         self._held_bytes += len(part.data)
         self._longest_s = max(self._longest_s, (self._end - entries[0].begin) / CLOCK_RATE)
-        for entry in entries:
-            if entry.begin >= self._end - 3 * self._target:
-                break
-            # The parts of a segment leave together, with the first of them.
-            if entry.parts_unlisted_at is None:
-                entry.parts_unlisted_at, entry.text = now, None
+        self._unlist_parts(now)
 
     def complete(self, segment: Segment, now: float) -> list[Segment]:
         """Lists the segment as a whole.
@@ -106,6 +104,7 @@ class Listing:
             The segments that may be forgotten with all their parts.
         """
         self._entries[-1].completed_at = now
+        self._unlist_parts(now)
         self._peak_bps = max(self._peak_bps, segment.size_bytes * 8 * CLOCK_RATE // segment.duration)
         while len(self._entries) > 1 and self._is_full():
             self._retire(now)
@@ -197,6 +196,15 @@ class Listing:
     def segment_name(self, segment: Segment) -> str:
         """Of a segment."""
         return f"{self._prefix}s{segment.msn}.m4s"
+
+    def _unlist_parts(self, now: float) -> None:
+        """Takes the parts out of segments away from the live edge, all of a segment's at once."""
+        # After a complete segment the hinted part begins one more.
+        newest = len(self._entries) - _SEGMENTS_WITH_PARTS + self.newest.is_complete
+        for i, entry in enumerate(self._entries):
+            is_away = i < newest or entry.begin < self._end - 3 * self._target
+            if is_away and entry.parts_unlisted_at is None:
+                entry.parts_unlisted_at, entry.text = now, None
 
     def _is_full(self) -> bool:
         complete = len(self._entries) - (not self.newest.is_complete)

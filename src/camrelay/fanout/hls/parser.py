@@ -52,11 +52,11 @@ def parse_media(text: str) -> MediaPlaylist:
             case _ if tag in _PLAYLIST_TAGS:
                 playlist[_PLAYLIST_TAGS[tag]] = value
             case "EXT-X-PART-INF":
-                playlist["part_target_s"] = _attributes(value).get("PART-TARGET")
+                playlist["part_target_s"] = _attributes(value).get("PART-TARGET", "")
             case "EXT-X-SERVER-CONTROL":
                 playlist["control"] = _attributes(value)
             case "EXT-X-SKIP":
-                playlist["skipped_segments"] = _attributes(value).get("SKIPPED-SEGMENTS")
+                playlist["skipped_segments"] = _attributes(value).get("SKIPPED-SEGMENTS", "")
             case "EXT-X-ENDLIST":
                 playlist["has_endlist"] = True
             case "EXT-X-PRELOAD-HINT":
@@ -80,6 +80,8 @@ def parse_media(text: str) -> MediaPlaylist:
                     raise BadPlaylist("a segment without EXTINF")
                 segments.append({**segment, "uri": value, "parts": parts})
                 segment, parts = {}, []
+    if "duration_s" in segment:
+        raise BadPlaylist("EXTINF without a segment")
     if parts or segment:
         segments.append({**segment, "parts": parts})
     return _convert(playlist, MediaPlaylist)

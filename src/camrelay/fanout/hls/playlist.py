@@ -149,10 +149,10 @@ def serialize_segment(segment: Segment) -> str:
         lines.append(f'#EXT-X-MAP:URI="{segment.map_uri}"\n')
     if segment.program_date_time_us is not None:
         lines.append(f"#EXT-X-PROGRAM-DATE-TIME:{_date(segment.program_date_time_us)}\n")
+    if segment.is_gap:
+        lines.append("#EXT-X-GAP\n")
     lines.extend(map(serialize_part, segment.parts))
     if segment.uri:
-        if segment.is_gap:
-            lines.append("#EXT-X-GAP\n")
         lines.append(f"#EXTINF:{_decimal(segment.duration_s)},\n{segment.uri}\n")
     return "".join(lines)
 

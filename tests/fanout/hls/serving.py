@@ -1,0 +1,85 @@
+"""One camera behind a real listener, fed by the test, for tests of window, handler and response."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+import aiohttp
+from aiohttp import web
+
+from builders import make_gop
+from camrelay import config
+from camrelay.errors import CamrelayError
+from camrelay.fanout.hls.handler import HlsServer
+from camrelay.fanout.hub import Hub
+from camrelay.model import CLOCK_RATE, AccessUnit, CameraId, Protocol, Viewer
+
+CAMERA = CameraId("door")
+
+
+class Served:
+    """A hub, its HLS output and a client; `errors` are those that handlers raised."""
+
+    def __init__(self, options: config.Hls, *, is_public: bool) -> None:
+        self.hub = Hub(CAMERA, config.Ring())
+        self.server = HlsServer(options)
+        self.server.attach(self.hub, is_public=is_public)
+        self.viewer = make_viewer()
+        self.errors: list[CamrelayError] = []
+        self.url = ""
+        self.client: aiohttp.ClientSession
+        self.dts = 0
+
+    def feed(self, units: Iterable[AccessUnit] | None = None, *, pictures: int = 10, size: int = 100) -> None:
+        """Publishes access units: as told, or that many pictures of a GOP that begins now."""
+        if units is None:
+            units = make_gop(self.dts, units=pictures, size=size)
+            self.dts += pictures * CLOCK_RATE // 25
+        for au in units:
+            self.hub.publish(au)
+
+    def get(self, path: str, **options: object) -> aiohttp.client._RequestContextManager:
+        """A request below the camera's path."""
+        return self.client.get(f"{self.url}/{path}", **options)  # type: ignore[arg-type]
+
+    async def text(self, path: str = "main/stream.m3u8") -> str:
+        """The body of a 200 answer."""
+        async with self.get(path) as answer:
+            assert answer.status == 200, await answer.text()
+            return await answer.text()
+
+
+def make_viewer() -> Viewer:
+    """A viewing of the camera."""
+    return Viewer(id="v1", session="s1", camera=CAMERA, protocol=Protocol.HLS, subject="ana")
+
+
+@asynccontextmanager
+async def serve(options: config.Hls | None = None, *, is_public: bool = False) -> AsyncIterator[Served]:
+    """Serves one camera on a free port. Errors are answered by their class name, as status 418."""
+    served = Served(options or config.Hls(), is_public=is_public)
+    app = web.Application()
+    for method, path, handler in served.server.routes():
+
+        async def handle(request: web.Request, handler=handler) -> web.StreamResponse:  # type: ignore[no-untyped-def]
+            try:
+                return await handler(request, served.viewer)
+            except CamrelayError as error:
+                served.errors.append(error)
+                return web.Response(status=418, text=type(error).__name__)
+
+        app.router.add_route(method, path, handle)
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    served.url = f"http://127.0.0.1:{runner.addresses[0][1]}/m/secret/{CAMERA}"
+    async with aiohttp.ClientSession(
+        auto_decompress=False, skip_auto_headers=["Accept-Encoding"]
+    ) as served.client:
+        try:
+            yield served
+        finally:
+            if CAMERA in served.server.cameras:
+                served.server.detach(CAMERA)
+            await runner.cleanup()
