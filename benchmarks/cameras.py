@@ -159,7 +159,7 @@ def summarize(run: Run, ladders: Mapping[str, Sequence[Sequence[Step]]]) -> None
     result.figure("p4_mb_per_camera", largest.rss_bytes / largest.size / 1e6, "MB")
     result.figure("p4_first_live_s", first, "s")
     lag = None if math.isnan(largest.lag_p99_s) else largest.lag_p99_s * 1000
-    result.figure("p4_loop_lag_p99_ms", lag, "ms", "no_lag_metric")
+    result.figure("p4_loop_lag_p99_ms", lag, "ms", "no lag metric")
 
 
 def _steps(ladders: Mapping[str, Sequence[Sequence[Step]]]) -> Table:

@@ -95,7 +95,7 @@ def execute(
         seed=options.seed,
     )
     for figure, unit in owed.items():
-        result.figure(figure, None, unit, "not_reached")
+        result.figure(figure, None, unit, "the run ended before")
     with tempfile.TemporaryDirectory(prefix="camrelay-benchmark-") as directory:
         run = Run(result, options, Path(directory))
         status = uvloop.run(_supervise(run, body))

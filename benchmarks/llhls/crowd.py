@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import NamedTuple
 
 from benchmarks.llhls.viewer import Shared, Viewer
+
+#: A server that has no first segment after this long shows it in the figures.
+_START_TIMEOUT_S = 10.0
 
 
 class Totals(NamedTuple):
@@ -40,7 +44,7 @@ class Crowd:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def join(self, url: str, count: int, *, per_second: float) -> list[Viewer]:
-        """Lets `count` viewers begin, evenly spread in time; returns when the last one has."""
+        """Lets `count` viewers begin, evenly spread in time; waits until all have media, or should have."""
         joined = []
         began = time.monotonic()
         for index in range(count):
@@ -49,6 +53,9 @@ class Crowd:
             self._tasks.append(asyncio.create_task(viewer.watch()))
             joined.append(viewer)
         self.viewers += joined
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_START_TIMEOUT_S):
+                await asyncio.gather(*(viewer.started.wait() for viewer in joined))
         return joined
 
     def totals(self) -> Totals:

@@ -63,7 +63,7 @@ def summarize(result: Result, ladders: Ladders) -> None:
     largest = max(held, key=lambda step: step.size)
     result.figure("p2_part_delay_p99_ms", _milliseconds([largest.delay_p99_s]), "ms")
     result.figure("p2_us_per_request", largest.busy / largest.requests_per_s * 1e6, "us")
-    result.figure("p2_loop_lag_p99_ms", _milliseconds([largest.lag_p99_s]), "ms", "no_lag_metric")
+    result.figure("p2_loop_lag_p99_ms", _milliseconds([largest.lag_p99_s]), "ms", "no lag metric")
     result.figure("p7_hls_start_p50_ms", _milliseconds([s.start_p50_s for s in held]), "ms")
     result.figure("p7_hls_behind_p50_ms", _milliseconds([s.behind_p50_s for s in held]), "ms")
     growth = [
@@ -71,7 +71,7 @@ def summarize(result: Result, ladders: Ladders) -> None:
         for ladder in ladders["camrelay"]
         if ladder[-1].size > ladder[0].size
     ]
-    result.figure("p9_kb_per_hls_viewer", spread(growth) if growth else None, "kB", "one_size_only")
+    result.figure("p9_kb_per_hls_viewer", spread(growth) if growth else None, "kB", "one size only")
 
 
 def summarize_gets(result: Result, rates: Rates) -> None:

@@ -76,6 +76,8 @@ class Viewer:
         self.stalls = 0
         self.stalled_s = 0.0
         self.failure = ""
+        #: Set with the first whole piece, or when it failed.
+        self.started = asyncio.Event()
 
     @property
     def requests(self) -> int:
@@ -95,6 +97,7 @@ class Viewer:
             self.failure = str(error)
         finally:
             self._session.close()
+            self.started.set()
 
     async def _follow_parts(self, playlist: Playlist) -> None:
         session = self._session
@@ -140,6 +143,7 @@ class Viewer:
         now = self.last_media_at = time.monotonic()
         if not self.first_media_at:
             self.first_media_at = self._play_began = now
+            self.started.set()
         ahead = self._fetched_s - (now - self._play_began)
         if ahead < 0 and self._fetched_s:
             self.stalls += 1

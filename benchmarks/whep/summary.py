@@ -61,22 +61,22 @@ def _own(result: Result, rounds: Sequence[Sequence[Step]]) -> None:
         return
     largest = max(held, key=lambda step: step.size)
     result.figure("p1_us_per_packet", largest.busy / largest.packets_per_s * 1e6, "us")
-    result.figure("p1_loop_lag_p99_ms", _milliseconds([largest.lag_p99_s]), "ms", "no_lag_metric")
+    result.figure("p1_loop_lag_p99_ms", _milliseconds([largest.lag_p99_s]), "ms", "no lag metric")
     result.figure("p5_whep_start_p50_ms", _milliseconds([s.start_p50_s for s in held]), "ms")
     result.figure("p5_whep_start_p99_ms", _milliseconds([s.start_p99_s for s in held]), "ms")
     for size in (500, 2000):
         there = [step for ladder in rounds for step in ladder if step.size == size]
         if size == 500:
             median = _milliseconds([s.delay_p50_s for s in there])
-            result.figure("p6_delay_p50_ms_500", median, "ms", "size_not_reached")
+            result.figure("p6_delay_p50_ms_500", median, "ms", "size not reached")
         worst = _milliseconds([s.delay_p99_s for s in there])
-        result.figure(f"p6_delay_p99_ms_{size}", worst, "ms", "size_not_reached")
+        result.figure(f"p6_delay_p99_ms_{size}", worst, "ms", "size not reached")
     growth = [
         (ladder[-1].rss_bytes - ladder[0].rss_bytes) / (ladder[-1].size - ladder[0].size) / 1000
         for ladder in rounds
         if ladder[-1].size > ladder[0].size
     ]
-    result.figure("p9_kb_per_webrtc_viewer", spread(growth) if growth else None, "kB", "one_size_only")
+    result.figure("p9_kb_per_webrtc_viewer", spread(growth) if growth else None, "kB", "one size only")
 
 
 def _milliseconds(seconds: Sequence[float]) -> float | None:

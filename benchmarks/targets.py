@@ -1,0 +1,57 @@
+"""What camrelay wants to reach, and which figure says whether it does."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from benchmarks.result import Figure
+
+
+class Target(NamedTuple):
+    """A figure and its bounds; infinite where there is none."""
+
+    number: str
+    what: str
+    figure: str
+    at_least: float = -math.inf
+    at_most: float = math.inf
+
+    def verdict(self, figures: Mapping[str, Figure]) -> str:
+        """ "reached", "not reached", or why that is not known."""
+        figure = figures.get(self.figure)
+        if figure is None:
+            return "not measured yet"
+        if figure.value is None:
+            return f"not measured: {figure.reason}"
+        return "reached" if self.at_least <= figure.value <= self.at_most else "not reached"
+
+
+TARGETS = (
+    Target("P1", "WebRTC viewers of 2 Mb/s on one core", "p1_viewers", 2000),
+    Target("P1", "the same without GRO at the viewers", "p1_viewers_gro_off", 2000),
+    Target("P1", "against MediaMTX", "p1_vs_mediamtx", 4),
+    Target("P1", "against aiortc's own path", "p1_vs_aiortc", 10),
+    Target("P2", "LL-HLS viewers of 2 Mb/s on one core", "p2_viewers", 1500),
+    Target("P2", "p99 part delay at that size", "p2_part_delay_p99_ms", at_most=200),
+    Target("P2", "against MediaMTX", "p2_vs_mediamtx", 1.2),
+    Target("P3", "GETs of 50 kB against MediaMTX", "p3_50kb_vs_mediamtx", 1.2),
+    Target("P3", "GETs of 500 kB against MediaMTX", "p3_500kb_vs_mediamtx", 1.2),
+    Target("P3", "GETs of 50 kB against nginx", "p3_50kb_vs_nginx", 0.6),
+    Target("P3", "GETs of 500 kB against nginx", "p3_500kb_vs_nginx", 0.6),
+    Target("P4", "cameras on one core, nobody watching", "p4_cameras", 250),
+    Target("P4", "against MediaMTX", "p4_vs_mediamtx", 1),
+    Target("P5", "start of a picture in Chromium, p50", "p5_chromium_start_p50_ms", at_most=120),
+    Target("P5", "start of a picture in Chromium, p99", "p5_chromium_start_p99_ms", at_most=300),
+    Target("P6", "delay added at 500 viewers, p50", "p6_delay_p50_ms_500", at_most=2),
+    Target("P6", "delay added at 500 viewers, p99", "p6_delay_p99_ms_500", at_most=10),
+    Target("P6", "delay added at 2,000 viewers, p99", "p6_delay_p99_ms_2000", at_most=40),
+    Target("P7", "LL-HLS behind live, p50 (hold-back and a part)", "p7_hls_behind_p50_ms", at_most=800),
+    Target("P8", "revocation to last media byte, p99", "p8_revocation_p99_s", at_most=1.0),
+    Target("P9", "memory per WebRTC viewer", "p9_kb_per_webrtc_viewer", at_most=120),
+    Target("P9", "memory per HLS viewer", "p9_kb_per_hls_viewer", at_most=30),
+    Target("P10", "throughput lost by the access record", "p10_throughput_loss_percent", at_most=1),
+    Target("P10", "p99 lost by the access record", "p10_p99_loss_percent", at_most=1),
+    Target("P11", "two relay workers against one", "p11_two_workers", 1.8),
+)
