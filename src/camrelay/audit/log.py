@@ -1,0 +1,329 @@
+"""The access log: one JSON line per event, on disk before whoever waits for it goes on.
+
+A thread of its own writes; the event loop only appends to a queue and hears of the outcome. Whatever waits
+while one sync runs is written with the next (group commit). A file per day of UTC, mode 0600.
+
+When the disk fails, starts are refused and running media goes on: stops stay in the queue, are tried again
+twice a second, and get into the log when the disk is back. A start whose viewer was refused meanwhile is left
+out; when it was too late for that, a stop with reason audit_unavailable follows it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import fcntl
+import logging
+import os
+import queue
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from camrelay import metrics
+from camrelay.audit.file import LogFile
+from camrelay.audit.record import Durability, durability, serialize
+from camrelay.audit.recovery import recover
+from camrelay.config import Audit
+from camrelay.durable import make_private_directory
+from camrelay.errors import AuditUnavailable
+from camrelay.model import AccessEvent, EndReason, EventType
+
+#: Lines written by one write and one fsync: about 150 kB, some milliseconds of a slow disk.
+BATCH_LIMIT = 512
+#: How often a failing disk is tried again.
+RETRY_S = 0.5
+#: How long a stop waits for the last lines; a supervisor kills after five seconds.
+STOP_LIMIT_S = 3.0
+
+logger = logging.getLogger("camrelay.audit")
+
+
+class _Entry:
+    """An event on its way to the disk. Whoever waits for `done` is told by `due` at the latest."""
+
+    __slots__ = ("appended", "done", "due", "event", "is_withdrawn", "is_written", "line", "worth")
+
+    def __init__(
+        self,
+        event: AccessEvent,
+        worth: Durability,
+        done: asyncio.Future[None],
+        now: float,
+        timeout_s: float,
+    ) -> None:
+        self.event = event
+        self.line = serialize(event)
+        self.worth = worth
+        self.done = done
+        self.appended = now
+        self.due = now + timeout_s
+        #: Set by the loop, read by the writer: need not be written any more.
+        self.is_withdrawn = False
+        #: Set by the writer, read by the loop afterwards.
+        self.is_written = False
+
+
+class AccessLog:
+    """Appends access events to the files in a directory.
+
+    Args:
+        directory: made with mode 0700; one running AccessLog at a time.
+        open_file: how the file of a day is opened.
+        utc_us: the clock that names the files and dates the log's own events, microseconds of UTC.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        options: Audit,
+        *,
+        open_file: Callable[[Path], LogFile] = LogFile,
+        utc_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+    ) -> None:
+        self._directory = directory
+        self._options = options
+        self._open_file = open_file
+        self._utc_us = utc_us
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._lock_fd = -1
+        self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
+        self._queued = 0
+        self._waiting: deque[_Entry] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_failing = False
+        self._is_stopping = threading.Event()
+        # The writer's own.
+        self._file: LogFile | None = None
+        self._path = Path()
+        self._durable_size = 0
+
+    async def start(self) -> None:
+        """Repairs what a crash left behind, closes the viewings it cut off, and begins to write.
+
+        Raises:
+            AuditUnavailable: the directory cannot be written, or another server writes there.
+        """
+        self._loop = asyncio.get_running_loop()
+        try:
+            await asyncio.to_thread(self._open)
+        except BlockingIOError:
+            self._unlock()
+            raise AuditUnavailable(f"another server writes its access log to {self._directory}") from None
+        except OSError as error:
+            self._close()
+            self._unlock()
+            raise AuditUnavailable(f"no access log in {self._directory}: {error.strerror}") from None
+        self._thread = threading.Thread(target=self._write_all, name="camrelay-audit", daemon=True)
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Writes what is queued, then closes; gives up after STOP_LIMIT_S."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        self._is_stopping.set()
+        self._queue.put(None)
+        await asyncio.to_thread(thread.join, STOP_LIMIT_S)
+        if thread.is_alive():
+            logger.error("the disk of the access log does not answer; %d records are lost", self._queued)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._unlock()
+
+    def append(self, event: AccessEvent) -> asyncio.Future[None]:
+        """Queues an event; never blocks.
+
+        Returns:
+            A future, done when the event is durable. It fails with AuditUnavailable when that cannot be, or
+            takes longer than `commit_timeout_s`; a start is then withdrawn.
+        """
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        worth = durability(event)
+        room = self._options.queue_limit
+        if worth is Durability.DROPPABLE:
+            # A flood of denials leaves half of the queue to viewers.
+            room //= 2
+        is_hopeless = self._is_failing and worth is Durability.BEFORE_EFFECT
+        if self._thread is None or self._queued >= room or is_hopeless:
+            metrics.audit_lost.labels(worth).inc()
+            done.set_exception(AuditUnavailable("the access log cannot be written"))
+            return done
+        entry = _Entry(event, worth, done, loop.time(), self._options.commit_timeout_s)
+        self._queued += 1
+        self._waiting.append(entry)
+        if self._timer is None:
+            self._timer = loop.call_at(entry.due, self._give_up_waiting)
+        self._queue.put(entry)
+        return done
+
+    def _give_up_waiting(self) -> None:
+        """Tells whoever has waited long enough, and comes back for the next."""
+        loop, waiting = asyncio.get_running_loop(), self._waiting
+        while waiting and (waiting[0].done.done() or waiting[0].due <= loop.time()):
+            entry = waiting.popleft()
+            if not entry.done.done():
+                entry.is_withdrawn = entry.worth is Durability.BEFORE_EFFECT
+                entry.done.set_exception(AuditUnavailable("the access log is too slow"))
+        self._timer = loop.call_at(waiting[0].due, self._give_up_waiting) if waiting else None
+
+    def _settle(self, entries: Sequence[_Entry]) -> None:
+        """On the loop, when the writer is through with entries."""
+        self._queued -= len(entries)
+        written = [entry for entry in entries if entry.is_written]
+        for worth, count in Counter(entry.worth for entry in written).items():
+            metrics.audit_records.labels(worth).inc(count)
+        for worth, count in Counter(entry.worth for entry in entries if not entry.is_written).items():
+            metrics.audit_lost.labels(worth).inc(count)
+        if written:
+            metrics.audit_commit.observe(asyncio.get_running_loop().time() - written[0].appended)
+        for entry in entries:
+            if entry.is_written and not entry.done.done():
+                entry.done.set_result(None)
+            elif entry.is_written and entry.is_withdrawn:
+                self.append(_withdrawal(entry.event, self._utc_us())).add_done_callback(_consume)
+            elif not entry.done.done():
+                entry.done.set_exception(AuditUnavailable("the access log was closed"))
+        while self._waiting and self._waiting[0].done.done():
+            self._waiting.popleft()
+
+    # From here on, the writer's thread.
+
+    def _open(self) -> None:
+        make_private_directory(self._directory)
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        self._lock_fd = os.open(self._directory, flags)
+        fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        now_us = self._utc_us()
+        closing = recover(self._directory, now_us)
+        opening = [*closing, _node_event(EventType.NODE_START, now_us)]
+        self._commit(b"".join(map(serialize, opening)))
+
+    def _unlock(self) -> None:
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+    def _write_all(self) -> None:
+        while (entries := self._next_entries()) is not None:
+            self._write(entries)
+        try:
+            self._commit(serialize(_node_event(EventType.NODE_STOP, self._utc_us())))
+        except OSError:
+            logger.error("the access log could not be closed")
+        self._close()
+
+    def _next_entries(self) -> list[_Entry] | None:
+        """What waits, at most BATCH_LIMIT entries; None when the log was stopped and all is written."""
+        entry = self._queue.get()
+        entries: list[_Entry] = []
+        while entry is not None:
+            entries.append(entry)
+            if len(entries) == BATCH_LIMIT:
+                return entries
+            try:
+                entry = self._queue.get_nowait()
+            except queue.Empty:
+                return entries
+        if entries:
+            # The stop comes again after these.
+            self._queue.put(None)
+        return entries or None
+
+    def _write(self, entries: list[_Entry]) -> None:
+        """Writes entries, however long it takes; only a stop gives up."""
+        while True:
+            kept = [entry for entry in entries if not entry.is_withdrawn]
+            try:
+                self._commit(b"".join(entry.line for entry in kept))
+            except OSError as error:
+                self._fail(error)
+            else:
+                for entry in kept:
+                    entry.is_written = True
+                self._recover_from_failure()
+                break
+            if self._is_stopping.wait(RETRY_S):
+                break
+        self._tell(entries)
+
+    def _commit(self, lines: bytes) -> None:
+        """Makes lines durable, all or none: what a failed attempt left behind the next one cuts off."""
+        file = self._file_of_today()
+        if lines:
+            file.write(lines)
+            file.sync()
+        elif self._is_failing:
+            # Nothing is left to write: blank lines ask whether the disk would take any.
+            file.write(_PROBE)
+            file.sync()
+            file.truncate(self._durable_size)
+        self._durable_size = file.size
+
+    def _file_of_today(self) -> LogFile:
+        day = datetime.datetime.fromtimestamp(self._utc_us() / 1e6, datetime.UTC).date()
+        path = self._directory / f"access-{day}.jsonl"
+        if self._file is not None and path == self._path and not self._file.is_unlinked():
+            return self._file
+        is_reopened = path == self._path
+        self._close()
+        file = self._file = self._open_file(path)
+        if is_reopened and file.size > self._durable_size:
+            file.truncate(self._durable_size)
+        self._path, self._durable_size = path, file.size
+        return file
+
+    def _close(self) -> None:
+        if self._file is not None:
+            file, self._file = self._file, None
+            file.close()
+
+    def _fail(self, error: OSError) -> None:
+        if not self._is_failing:
+            logger.error("the access log cannot be written (%s); new viewings are refused", error.strerror)
+        self._is_failing = True
+        # After a failed fsync the kernel may call pages clean that are not on disk: begin again from a new
+        # descriptor, at the last byte known to be durable.
+        self._close()
+
+    def _recover_from_failure(self) -> None:
+        if self._is_failing:
+            logger.warning("the access log can be written again")
+        self._is_failing = False
+
+    def _tell(self, entries: list[_Entry]) -> None:
+        assert self._loop is not None
+        # When the loop was closed without a stop, nobody is left to be told.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._settle, entries)
+
+
+#: More than a block, so that a full disk refuses it.
+_PROBE = b"\n" * 8192
+
+
+def _node_event(type: EventType, ts_us: int) -> AccessEvent:
+    return AccessEvent(type=type, ts_us=ts_us, camera="", outcome="info")
+
+
+def _withdrawal(start: AccessEvent, ts_us: int) -> AccessEvent:
+    return msgspec.structs.replace(
+        start,
+        type=EventType.STOP,
+        ts_us=ts_us,
+        reason=EndReason.AUDIT_UNAVAILABLE,
+        ip_prefix="",
+        agent="",
+    )
+
+
+def _consume(future: asyncio.Future[None]) -> None:
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,498 @@
+"""The access log on disks that are good, slow, full and gone."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from camrelay import metrics
+from camrelay.audit import log as module
+from camrelay.audit.file import LogFile
+from camrelay.audit.log import AccessLog
+from camrelay.audit.recovery import log_files, read
+from camrelay.config import Audit
+from camrelay.errors import AuditUnavailable, ConfigError
+from camrelay.model import AccessEvent, EndReason, EventType
+
+NOON_US = 1_795_262_400_000_000
+DAY_US = 86_400_000_000
+
+START, STOP, DENY = EventType.START, EventType.STOP, EventType.DENY
+NODE_START, NODE_STOP = EventType.NODE_START, EventType.NODE_STOP
+
+
+def start(n: int = 1) -> AccessEvent:
+    return AccessEvent(
+        type=START,
+        ts_us=NOON_US,
+        camera="door",
+        outcome="allow",
+        protocol="hls",
+        viewing=f"v{n}",
+        session=f"s{n}",
+        subject="anna",
+        ip_prefix="203.0.113.0/24",
+        agent="VLC",
+    )
+
+
+def stop(n: int = 1) -> AccessEvent:
+    return AccessEvent(
+        type=STOP,
+        ts_us=NOON_US + 1,
+        camera="door",
+        outcome="allow",
+        protocol="hls",
+        viewing=f"v{n}",
+        reason="expired",
+    )
+
+
+DENIAL = AccessEvent(type=DENY, ts_us=NOON_US, camera="door", outcome="deny", reason="no_token")
+
+
+class Disk:
+    """Opens files whose syncs can be held, and whose every operation can be made to fail."""
+
+    def __init__(self) -> None:
+        self.error: int | None = None
+        self.failing = {"open", "write", "sync"}
+        self.free = threading.Event()
+        self.free.set()
+        self.syncing = threading.Event()
+        self.failed = threading.Event()
+        self.syncs = 0
+
+    def open(self, path: Path) -> LogFile:
+        self.check("open")
+        return DiskFile(path, self)
+
+    def check(self, operation: str) -> None:
+        if self.error is not None and operation in self.failing:
+            self.failed.set()
+            raise OSError(self.error, os.strerror(self.error))
+
+
+class DiskFile(LogFile):
+    def __init__(self, path: Path, disk: Disk) -> None:
+        super().__init__(path)
+        self.disk = disk
+
+    def write(self, data: bytes) -> None:
+        if self.disk.error is not None and "write" in self.disk.failing:
+            # A full disk takes some of it first.
+            super().write(data[: len(data) // 2])
+        self.disk.check("write")
+        super().write(data)
+
+    def sync(self) -> None:
+        self.disk.syncing.set()
+        assert self.disk.free.wait(10)
+        self.disk.check("sync")
+        self.disk.syncs += 1
+        super().sync()
+
+
+class Fixture:
+    def __init__(self, directory: Path, **options: Any) -> None:
+        self.directory = directory
+        self.disk = Disk()
+        self.utc_us = NOON_US
+        self.log = AccessLog(
+            directory, Audit(**options), open_file=self.disk.open, utc_us=lambda: self.utc_us
+        )
+
+    def told(self) -> list[tuple[EventType, str, str]]:
+        """Type, viewing and reason of every event on disk."""
+        return [(e.type, e.viewing, e.reason) for path in log_files(self.directory) for e in read(path)]
+
+    async def fail(self, error: int, *operations: str) -> None:
+        """Breaks the disk and waits until the log has met the failure."""
+        self.disk.failing = set(operations)
+        self.disk.error = error
+        with pytest.raises(AuditUnavailable):
+            await self.log.append(start(99))
+        assert self.disk.failed.is_set()
+
+
+@pytest.fixture
+async def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..., Fixture]]:
+    monkeypatch.setattr(module, "RETRY_S", 0.01)
+    made: list[Fixture] = []
+
+    def make(**options: Any) -> Fixture:
+        made.append(Fixture(tmp_path / "store", **options))
+        return made[-1]
+
+    yield make
+    for fixture in made:
+        fixture.disk.error = None
+        fixture.disk.free.set()
+        await fixture.log.stop()
+
+
+def lost(worth: str) -> float:
+    return metrics.REGISTRY.get_sample_value("camrelay_audit_lost_total", {"class": worth}) or 0.0
+
+
+# A good disk.
+
+
+async def test_a_record_is_durable_before_whoever_waits_goes_on(make: Any) -> None:
+    """The await ends after the sync; the file is ours alone and named by the day."""
+    fixture = make()
+    await fixture.log.start()
+    fixture.disk.free.clear()
+    waiting = fixture.log.append(start())
+    await asyncio.to_thread(fixture.disk.syncing.wait, 5)
+    assert not waiting.done()
+    fixture.disk.free.set()
+    await waiting
+    (path,) = log_files(fixture.directory)
+    assert path.name == "access-2026-11-21.jsonl"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(fixture.directory.stat().st_mode) == 0o700
+    assert fixture.told() == [(NODE_START, "", ""), (START, "v1", "")]
+
+
+async def test_what_waits_during_a_sync_shares_the_next(make: Any) -> None:
+    """A thousand records while the disk is busy cost a few syncs, and stay in order."""
+    fixture = make()
+    await fixture.log.start()
+    fixture.disk.free.clear()
+    waiting = [fixture.log.append(start(n)) for n in range(1000)]
+    before = fixture.disk.syncs
+    fixture.disk.free.set()
+    await asyncio.gather(*waiting)
+    assert fixture.disk.syncs - before <= 1 + 1 + 1000 // module.BATCH_LIMIT
+    assert [viewing for _, viewing, _ in fixture.told()[1:]] == [f"v{n}" for n in range(1000)]
+
+
+async def test_a_stop_writes_everything_first(make: Any) -> None:
+    """What was appended without waiting is on disk, and so is that the log ended in order."""
+    fixture = make()
+    await fixture.log.start()
+    for n in range(2000):
+        fixture.log.append(stop(n))
+    await fixture.log.stop()
+    told = fixture.told()
+    assert len(told) == 2002
+    assert (told[0][0], told[-1][0]) == (NODE_START, NODE_STOP)
+    await fixture.log.stop()
+
+
+async def test_a_day_has_its_file(make: Any) -> None:
+    """Midnight in UTC begins the next one."""
+    fixture = make()
+    await fixture.log.start()
+    await fixture.log.append(start(1))
+    fixture.utc_us += DAY_US // 2
+    await fixture.log.append(start(2))
+    assert [path.name for path in log_files(fixture.directory)] == [
+        "access-2026-11-21.jsonl",
+        "access-2026-11-22.jsonl",
+    ]
+    assert [e.viewing for e in read(log_files(fixture.directory)[1])] == ["v2"]
+
+
+async def test_records_are_counted_by_what_they_are_worth(make: Any) -> None:
+    """Durable ones, and how long that took."""
+
+    def value(name: str, **labels: str) -> float:
+        return metrics.REGISTRY.get_sample_value(name, labels) or 0.0
+
+    before = value("camrelay_audit_records_total", **{"class": "A"})
+    commits = value("camrelay_audit_commit_seconds_count")
+    fixture = make()
+    await fixture.log.start()
+    await fixture.log.append(start())
+    assert value("camrelay_audit_records_total", **{"class": "A"}) == before + 1
+    assert value("camrelay_audit_commit_seconds_count") == commits + 1
+
+
+async def test_nothing_is_accepted_before_the_start_and_after_the_stop(make: Any) -> None:
+    """No record, no media."""
+    fixture = make()
+    with pytest.raises(AuditUnavailable):
+        await fixture.log.append(start())
+    await fixture.log.start()
+    await fixture.log.stop()
+    with pytest.raises(AuditUnavailable):
+        await fixture.log.append(start())
+
+
+async def test_one_server_writes_to_a_directory(make: Any) -> None:
+    """The second is told so; it may begin when the first has stopped."""
+    one, two = make(), make()
+    await one.log.start()
+    with pytest.raises(AuditUnavailable, match="another server"):
+        await two.log.start()
+    await one.log.stop()
+    await two.log.start()
+
+
+async def test_a_removed_file_is_made_again(make: Any) -> None:
+    """Writing on into a file without a name would lose every record."""
+    fixture = make()
+    await fixture.log.start()
+    log_files(fixture.directory)[0].unlink()
+    await fixture.log.append(start())
+    assert fixture.told() == [(START, "v1", "")]
+
+
+async def test_a_directory_that_cannot_be_is_the_operators_error(tmp_path: Path) -> None:
+    """A file stands in its place."""
+    (tmp_path / "store").write_text("")
+    with pytest.raises(ConfigError):
+        await AccessLog(tmp_path / "store" / "log", Audit()).start()
+
+
+async def test_a_disk_that_is_broken_at_the_start_is_said(make: Any) -> None:
+    """The server does not come up with a log it cannot write; when the disk is back, it does."""
+    fixture = make()
+    fixture.disk.error = errno.EROFS
+    with pytest.raises(AuditUnavailable, match="Read-only file system"):
+        await fixture.log.start()
+    fixture.disk.failing = {"sync"}
+    with pytest.raises(AuditUnavailable):
+        await fixture.log.start()
+    fixture.disk.error = None
+    await fixture.log.start()
+
+
+# A slow one.
+
+
+async def test_a_slow_sync_refuses_and_leaves_no_viewing_that_never_was(make: Any) -> None:
+    """Case 64: refused after the time allowed; a start that got onto the disk too late is closed."""
+    fixture = make(commit_timeout_s=0.05)
+    await fixture.log.start()
+    fixture.disk.free.clear()
+    late, queued, kept = fixture.log.append(start(1)), None, None
+    await asyncio.to_thread(fixture.disk.syncing.wait, 5)
+    queued, kept = fixture.log.append(start(2)), fixture.log.append(stop(3))
+    before = lost("A")
+    for future in (late, queued, kept):
+        with pytest.raises(AuditUnavailable, match="too slow"):
+            await future
+    fixture.disk.free.set()
+    await fixture.log.append(stop(4))
+    await fixture.log.stop()
+    told = fixture.told()
+    assert [line for line in told if line[1] == "v1"] == [
+        (START, "v1", ""),
+        (STOP, "v1", "audit_unavailable"),
+    ]
+    assert [line for line in told if line[1] == "v2"] == []
+    assert (STOP, "v3", "expired") in told
+    assert lost("A") == before + 1
+
+
+async def test_the_loop_never_waits_for_the_disk(make: Any) -> None:
+    """While a sync hangs, appending goes on at its own pace."""
+    fixture = make()
+    await fixture.log.start()
+    fixture.disk.free.clear()
+    first = fixture.log.append(start())
+    await asyncio.to_thread(fixture.disk.syncing.wait, 5)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    futures = [fixture.log.append(stop(n)) for n in range(1000)]
+    assert loop.time() - began < 1.0
+    assert not first.done()
+    fixture.disk.free.set()
+    await asyncio.gather(first, *futures)
+
+
+async def test_a_full_queue_refuses_and_denials_go_first(make: Any) -> None:
+    """A flood of denials leaves half of the queue to viewers; beyond the limit nobody gets in."""
+    fixture = make(queue_limit=100)
+    await fixture.log.start()
+    fixture.disk.free.clear()
+    denials = [fixture.log.append(DENIAL) for _ in range(60)]
+    await asyncio.to_thread(fixture.disk.syncing.wait, 5)
+    assert [d.done() for d in denials] == [False] * 50 + [True] * 10
+    starts = [fixture.log.append(start(n)) for n in range(60)]
+    assert [s.done() for s in starts] == [False] * 50 + [True] * 10
+    fixture.disk.free.set()
+    outcomes = await asyncio.gather(*denials, *starts, return_exceptions=True)
+    assert sum(isinstance(outcome, AuditUnavailable) for outcome in outcomes) == 20
+    await fixture.log.append(start(200))
+
+
+async def test_a_disk_that_never_answers_does_not_hold_up_the_stop(
+    make: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The process leaves; what is lost is said."""
+    monkeypatch.setattr(module, "STOP_LIMIT_S", 0.05)
+    fixture = make()
+    await fixture.log.start()
+    fixture.disk.free.clear()
+    fixture.log.append(stop())
+    await fixture.log.stop()
+    assert "1 records are lost" in caplog.text
+
+
+# A broken one.
+
+
+@pytest.mark.parametrize(
+    ("error", "operations"),
+    [
+        (errno.ENOSPC, ["write"]),
+        (errno.EIO, ["sync"]),
+        (errno.EROFS, ["open", "write", "sync"]),
+        (errno.EDQUOT, ["write", "sync"]),
+    ],
+)
+async def test_a_failing_disk_refuses_viewers_keeps_stops_and_comes_back_by_itself(
+    make: Any, error: int, operations: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Case 64: disk full, I/O error, read-only. No torn and no double line stays behind."""
+    fixture = make(commit_timeout_s=0.05)
+    await fixture.log.start()
+    await fixture.log.append(start(1))
+    await fixture.fail(error, *operations)
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(AuditUnavailable):
+        await fixture.log.append(start(2))
+    assert asyncio.get_running_loop().time() - began < 0.05
+    kept = [fixture.log.append(stop(n)) for n in (1, 7)]
+    await asyncio.gather(*kept, return_exceptions=True)
+    fixture.disk.error = None
+    async with asyncio.timeout(5):
+        while fixture.log._is_failing:  # noqa: ASYNC110 - set by a thread
+            await asyncio.sleep(0.01)
+    await fixture.log.append(start(3))
+    assert fixture.told() == [
+        (NODE_START, "", ""),
+        (START, "v1", ""),
+        (STOP, "v1", "expired"),
+        (STOP, "v7", "expired"),
+        (START, "v3", ""),
+    ]
+    (path,) = log_files(fixture.directory)
+    assert len(path.read_bytes().splitlines()) == 5
+    messages = [r.getMessage() for r in caplog.records if r.name == "camrelay.audit"]
+    assert len(messages) == 2
+    assert os.strerror(error) in messages[0]
+    assert messages[1] == "the access log can be written again"
+
+
+async def test_a_full_disk_with_nothing_to_write_is_asked_again(make: Any) -> None:
+    """Without stops to write the log finds out by itself that there is room, and leaves no trace."""
+    fixture = make(commit_timeout_s=0.05)
+    await fixture.log.start()
+    await fixture.fail(errno.ENOSPC, "write")
+    fixture.disk.error = None
+    async with asyncio.timeout(5):
+        while fixture.log._is_failing:  # noqa: ASYNC110 - set by a thread
+            await asyncio.sleep(0.01)
+    await fixture.log.append(start(3))
+    (path,) = log_files(fixture.directory)
+    assert path.read_bytes().count(b"\n") == 2
+
+
+async def test_a_stop_with_a_broken_disk_gives_up(make: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """What could not be written is counted, and whoever waits is told."""
+    fixture = make()
+    await fixture.log.start()
+    fixture.disk.error = errno.EIO
+    before = lost("B")
+    futures = [fixture.log.append(stop(n)) for n in range(3)]
+    await fixture.log.stop()
+    outcomes = await asyncio.gather(*futures, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [AuditUnavailable] * 3
+    assert lost("B") == before + 3
+    assert "could not be closed" in caplog.text
+
+
+LIMITED = """
+import asyncio, resource, signal, sys
+from pathlib import Path
+from camrelay.audit.log import AccessLog
+from camrelay.config import Audit
+from camrelay.errors import AuditUnavailable
+from camrelay.model import AccessEvent, EventType
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+
+def start(n):
+    return AccessEvent(type=EventType.START, ts_us=n, camera="door", outcome="allow", viewing=f"v{n}")
+
+async def main():
+    log = AccessLog(Path(sys.argv[1]), Audit(commit_timeout_s=0.2))
+    await log.start()
+    n = 0
+    try:
+        while True:
+            await log.append(start(n))
+            n += 1
+    except AuditUnavailable:
+        print(n)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await log.append(start(n))
+                break
+            except AuditUnavailable:
+                await asyncio.sleep(0.05)
+    await log.stop()
+
+asyncio.run(main())
+"""
+
+
+def test_a_file_system_that_really_takes_no_more(tmp_path: Path) -> None:
+    """The kernel refuses to let the file grow, in the middle of a line; later it lets it."""
+    run = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
+    )
+    acknowledged = int(run.stdout)
+    assert acknowledged > 100
+    (path,) = log_files(tmp_path)
+    viewings = [event.viewing for event in read(path) if event.type is START]
+    assert viewings == [f"v{n}" for n in range(acknowledged + 1)]
+    assert path.stat().st_size > 20_000
+
+
+# A crash.
+
+
+def test_kill_loses_no_acknowledged_record(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Case 64: killed 20 times; every record that was acknowledged is there once, and none is torn."""
+    caplog.set_level(logging.ERROR)
+    acknowledged: list[int] = []
+    for round in range(20):
+        process = subprocess.Popen(
+            [sys.executable, Path(__file__).parent / "crasher.py", tmp_path, str(round * 1_000_000)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(1 + round * 7)]
+        process.kill()
+        rest, _ = process.communicate()
+        acknowledged += [int(line) for line in [*lines, *rest.splitlines()] if line.strip()]
+    events = [event for path in log_files(tmp_path) for event in read(path)]
+    starts = [int(event.viewing[1:]) for event in events if event.type is START]
+    assert len(starts) == len(set(starts))
+    assert set(acknowledged) <= set(starts)
+    assert len(acknowledged) >= 20
+    closed = {event.viewing for event in events if event.reason == EndReason.SERVER_CRASH}
+    last_node = max(i for i, event in enumerate(events) if event.type is NODE_START)
+    assert closed == {event.viewing for event in events[:last_node] if event.type is START}
+    assert caplog.text == ""
