@@ -84,7 +84,7 @@ class TestMedia:
         assert stream.text() == (
             "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:2\n"
             "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,HOLD-BACK=6,PART-HOLD-BACK=1.5\n"
-            "#EXT-X-PART-INF:PART-TARGET=0.5\n#EXT-X-MEDIA-SEQUENCE:1000\n#EXT-X-DISCONTINUITY-SEQUENCE:1000\n"
+            "#EXT-X-PART-INF:PART-TARGET=0.5\n#EXT-X-MEDIA-SEQUENCE:1000\n#EXT-X-DISCONTINUITY-SEQUENCE:0\n"
             '#EXT-X-MAP:URI="xi0.mp4"\n#EXT-X-PROGRAM-DATE-TIME:1970-01-01T00:01:40.000Z\n'
             '#EXT-X-PART:URI="xp0.m4s",DURATION=0.5,INDEPENDENT=YES\n'
             '#EXT-X-PRELOAD-HINT:TYPE=PART,URI="xp1.m4s"\n'
@@ -112,8 +112,8 @@ class TestMedia:
         stream.add_segment()
         second = stream.playlist()
 
-        assert (first.media_sequence, first.discontinuity_sequence) == (1002, 1001)
-        assert (second.media_sequence, second.discontinuity_sequence) == (1003, 1001)
+        assert (first.media_sequence, first.discontinuity_sequence) == (1002, 1)
+        assert (second.media_sequence, second.discontinuity_sequence) == (1003, 1)
         assert [s.map_uri for s in second.segments] == ["xi0.mp4", None, None, None]
 
     def test_never_shorter_than_three_target_durations(self) -> None:

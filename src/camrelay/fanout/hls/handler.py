@@ -37,8 +37,8 @@ class HlsServer:
     def attach(self, hub: Hub, *, is_public: bool) -> None:
         """Begins to serve a camera.
 
-        Sequence numbers start at the unix time: segments and discontinuities are rarer than one a second, so
-        numbers never go back for a viewer, neither over a restart nor when a camera is added again.
+        Media sequence numbers start at the unix time: segments are rarer than one a second, so numbers never
+        go back for a viewer, neither over a restart nor when a camera is added again.
         """
         window = Window(
             hub.camera,

@@ -49,7 +49,7 @@ class Listing:
 
     Args:
         options: lengths and limits.
-        first_number: media and discontinuity sequence number of the first segment.
+        first_number: media sequence number of the first segment.
         prefix: of all names.
     """
 
@@ -65,7 +65,8 @@ class Listing:
         )
         self._entries: deque[_Entry] = deque()
         self._retired: deque[tuple[float, Segment]] = deque()
-        self._discontinuity_sequence = first_number
+        # From 0, unlike the media sequence number: hls.js indexes arrays with it and walks them from the end.
+        self._discontinuity_sequence = 0
         self._held_bytes = 0
         #: Ticks of all parts so far.
         self._end = 0

@@ -54,8 +54,8 @@ class Window:
         camera: whose.
         options: lengths and limits.
         is_public: whether shared caches may keep what is served.
-        first_number: media and discontinuity sequence number of the first segment. A later window of this
-            camera needs a larger one, so that neither goes back for viewers that stay.
+        first_number: media sequence number of the first segment. A later window of this camera needs a
+            larger one, so that it does not go back for viewers that stay.
         prefix: of all names, unlike that of any other window.
     """
 
@@ -173,16 +173,20 @@ class Window:
         await self._wait(viewer, lambda: bool(self._listing))
 
     async def _wait(self, viewer: Viewer, is_met: Callable[[], bool]) -> None:
-        if len(self._waiters) >= MAX_WAITERS:
-            raise Overloaded("too many requests wait for this camera")
-        waiter = self._loop.create_future()
-        self._waiters[waiter] = (self._loop.time() + 3 * self._target_s, is_met)
+        waiter = self._waiter(is_met)
         forget = viewer.on_end(lambda reason: _fail(waiter, SessionEnded(reason)))
         try:
             await waiter
         finally:
             forget()
-            del self._waiters[waiter]
+
+    def _waiter(self, is_met: Callable[[], bool]) -> asyncio.Future[None]:
+        if len(self._waiters) >= MAX_WAITERS:
+            raise Overloaded("too many requests wait for this camera")
+        waiter = self._loop.create_future()
+        self._waiters[waiter] = (self._loop.time() + 3 * self._target_s, is_met)
+        waiter.add_done_callback(self._waiters.__delitem__)
+        return waiter
 
     def _part_added(self, segment: Segment, part: Part) -> None:
         now = self._loop.time()
