@@ -22,6 +22,7 @@ CORES = {
     "ingest.timeline",
     "ingest.backoff",
     "ingest.feed",
+    "ingest.discovery",
     "ingest.egress",
     "ingest.rtsp",
     "fanout.ring",
@@ -157,7 +158,7 @@ def test_imports_point_downwards_or_stay_in_the_room(module: str) -> None:
 def test_cores_are_pure(module: str) -> None:
     """A core imports nothing that does I/O, reads a clock, logs, or waits."""
     for name, line, _ in imports(MODULES[module]):
-        assert name.split(".")[0] not in IMPURE, f"{module}:{line} imports {name}"
+        assert name == "urllib.parse" or name.split(".")[0] not in IMPURE, f"{module}:{line} imports {name}"
 
 
 @pytest.mark.parametrize("module", MODULES)

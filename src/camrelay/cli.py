@@ -13,6 +13,7 @@ from camrelay import __version__, config, demo, logs
 from camrelay.app import App
 from camrelay.commands.camera import camera
 from camrelay.commands.common import CONFIG, load
+from camrelay.commands.discover import discover
 from camrelay.commands.simulate import simulate
 from camrelay.commands.token import token
 from camrelay.errors import CamrelayError, ConfigError
@@ -107,5 +108,5 @@ async def _serve(options: config.Config) -> None:
         await app.stop()
 
 
-for _command in (camera, simulate, token):
+for _command in (camera, discover, simulate, token):
     main.add_command(_command)
