@@ -58,7 +58,12 @@ async def watch_whep(run: Run, name: str, feed: Feed) -> list[whep_step.Step]:
             await asyncio.sleep(options.settle)
             refused = crowd.failures.total()
             step = await whep_step.measure(
-                server, crowd, joined=joined, refused=refused, seconds=options.seconds
+                server,
+                crowd,
+                joined=joined,
+                refused=refused,
+                seconds=options.seconds,
+                delay_limit_s=_NO_LIMIT_S,
             )
     finally:
         await server.stop()

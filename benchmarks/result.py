@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
@@ -98,7 +99,7 @@ class Result(msgspec.Struct):
         return [
             f"FIGURE {name} none {figure.reason}"
             if figure.value is None
-            else f"FIGURE {name} {figure.value:g} {figure.unit}"
+            else f"FIGURE {name} {_plain(figure.value)} {figure.unit}"
             for name, figure in self.figures.items()
         ]
 
@@ -118,6 +119,12 @@ def read(path: Path) -> Result:
 def rounded(value: float) -> float:
     """To four significant digits: more is noise."""
     return float(f"{value:.4g}")
+
+
+def _plain(value: float) -> str:
+    """Without exponent and trailing zeros: shells and people compare these."""
+    text = f"{Decimal(repr(value)):f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _now() -> str:

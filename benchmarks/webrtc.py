@@ -2,9 +2,9 @@
 
 WHEP viewers of one camera rise in number until a limit breaks: the server's core busier than 80 %,
 a packet lost that the load client did not lose itself, p99 of the delay from camera to viewer over
-40 ms (one access unit), a viewer refused. Each server gets the same camera, the same core and the
-same viewers, in alternating order. The figure is the largest size at which all limits held, the
-median of the rounds.
+40 ms (one access unit), a viewer refused, a picture that does not decode. Each server gets the same camera,
+the same core and the same viewers, in alternating order. The figure is the largest size at which all limits
+held, the median of the rounds.
 
 With GRO the load client takes a run of packets in one piece, which on loopback also spares the
 sender's kernel the cutting; camrelay is measured with and without. See P1, P5, P6 and P9.
@@ -50,7 +50,14 @@ async def ladder(run: Run, label: str, feed: Feed) -> list[Step]:
                 refused = crowd.failures.total() - failed
                 if refused:
                     run.say(f"{label}: refused so far {dict(crowd.failures)}")
-                return await measure(server, crowd, joined=joined, refused=refused, seconds=options.seconds)
+                return await measure(
+                    server,
+                    crowd,
+                    joined=joined,
+                    refused=refused,
+                    seconds=options.seconds,
+                    delay_limit_s=options.delay_limit / 1000,
+                )
 
             return await climb(run, label, at, options.start, options.most)
     finally:
@@ -86,6 +93,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--settle", type=float, default=3.0, help="seconds from the last join to measuring")
     parser.add_argument("--join-rate", type=float, default=50.0, help="viewers that join per second")
     parser.add_argument("--sample-every", type=int, default=50, help="each n-th viewer is decrypted")
+    parser.add_argument("--delay-limit", type=float, default=40.0, help="p99 from camera to viewer, ms")
     parser.add_argument("--bitrate", type=int, default=2_000_000, help="of the camera, bits per second")
     parser.add_argument("--gop", type=float, default=2.0, help="of the camera, seconds")
 

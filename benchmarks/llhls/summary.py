@@ -127,4 +127,4 @@ def _delays(ladders: Ladders) -> Plot:
         seen = [s for s in rounds[0] if not math.isnan(s.delay_p99_s) and not label.endswith(CLASSIC)]
         if seen:
             curves.append(Curve(label, [float(s.size) for s in seen], [s.delay_p99_s * 1000 for s in seen]))
-    return Plot("hls_delay", "Camera to whole part at the viewer, p99", "viewers", "ms", curves, 200.0)
+    return Plot("hls_delay", "Camera to whole part at the viewer, p99", "viewers", "ms", curves)

@@ -17,9 +17,6 @@ from benchmarks.servers.adapter import Server
 from benchmarks.whep.crowd import Crowd
 from benchmarks.whep.viewer import Viewer
 
-#: P1: one access-unit interval at 25 pictures per second.
-DELAY_LIMIT_S = 0.040
-
 
 class Step(NamedTuple):
     """What was seen; not-a-number where nothing was.
@@ -47,7 +44,7 @@ class Step(NamedTuple):
     broke: str = ""
 
 
-def judge(step: Step) -> str:
+def judge(step: Step, delay_limit_s: float) -> str:
     """The limit that this step breaks, "" when all hold."""
     return broken(
         Limit("viewers refused", not step.refused),
@@ -55,12 +52,18 @@ def judge(step: Step) -> str:
         Limit("packets lost", step.lost <= 0 and step.packets_per_s > 0),
         Limit("pictures broken", not step.undecodable),
         Limit("core over 80 %", step.busy <= BUSY_LIMIT),
-        Limit("p99 delay over 40 ms", not step.delay_p99_s > DELAY_LIMIT_S),
+        Limit(f"p99 delay over {delay_limit_s * 1000:g} ms", not step.delay_p99_s > delay_limit_s),
     )
 
 
 async def measure(
-    server: Server, crowd: Crowd, *, joined: Sequence[Viewer], refused: int, seconds: float
+    server: Server,
+    crowd: Crowd,
+    *,
+    joined: Sequence[Viewer],
+    refused: int,
+    seconds: float,
+    delay_limit_s: float,
 ) -> Step:
     """Watches the crowd for a while.
 
@@ -99,4 +102,4 @@ async def measure(
         decoded=sum(sample.decoded for sample in samples),
         undecodable=sum(sample.decode_errors + sample.not_authentic for sample in samples),
     )
-    return step._replace(broke=judge(step))
+    return step._replace(broke=judge(step, delay_limit_s))

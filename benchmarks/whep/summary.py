@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from benchmarks.percentile import spread
 from benchmarks.result import Cell, Curve, Plot, Result, Table
 from benchmarks.rising import busy_plot, capacities, capacity_table
-from benchmarks.whep.step import DELAY_LIMIT_S, Step
+from benchmarks.whep.step import Step
 
 GRO_OFF = " (GRO off)"
 
@@ -111,4 +111,4 @@ def _delays(ladders: Ladders) -> Plot:
     for label, rounds in ladders.items():
         seen = [step for step in rounds[0] if not math.isnan(step.delay_p99_s)]
         curves.append(Curve(label, [float(s.size) for s in seen], [s.delay_p99_s * 1000 for s in seen]))
-    return Plot("webrtc_delay", "Camera to WebRTC viewer, p99", "viewers", "ms", curves, DELAY_LIMIT_S * 1000)
+    return Plot("webrtc_delay", "Camera to WebRTC viewer, p99", "viewers", "ms", curves)

@@ -1,0 +1,51 @@
+"""Every command in its quick form: that it measures, never how well."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+#: A figure that a quick run must bring back with a number above zero.
+COMMANDS = {
+    "cameras": ("p4_cameras", "p4_mb_per_camera"),
+    "webrtc": ("p1_viewers", "p1_us_per_packet", "p5_whep_start_p50_ms"),
+    "hls": ("p2_viewers", "p2_part_delay_p99_ms", "p7_hls_start_p50_ms"),
+    "peers": ("p1_core_percent_camrelay", "p6_delay_p99_ms_camrelay", "p2_part_delay_p99_ms_camrelay"),
+    "loadclient": ("p1_client_viewers_gro_on", "p1_client_viewers_gro_off"),
+}
+
+#: These may be zero.
+COUNTS = {"loadclient": ("p1_client_lost_gro_on", "p1_client_lost_gro_off")}
+
+#: No limit of a target may decide whether a slow machine passes: only that something was measured.
+LENIENT = {
+    "webrtc": ("--delay-limit", "10000"),
+    "hls": ("--delay-limit", "10000"),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_quick_run_measures(name: str, tmp_path: Path) -> None:
+    """Every owed figure is named on a line of its own and in the file, the essential ones with a value."""
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--quick", *LENIENT.get(name, ())]
+    command += ["--time-limit", "90", "--out", str(tmp_path)]
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+    lines = [line for line in done.stdout.splitlines() if line.startswith("FIGURE ")]
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / f"{name}.json").read_text())["figures"]
+    assert {line.split()[1] for line in lines} == set(figures)
+    for figure in COMMANDS[name]:
+        assert (figures[figure]["value"] or 0) > 0, f"{figure}: {figures[figure]}\n{done.stderr}"
+    for figure in COUNTS.get(name, ()):
+        assert figures[figure]["value"] is not None, done.stderr
+    if name == "hls" and shutil.which("wrk"):
+        assert figures["p3_gets_50kb"]["value"] > 0, done.stderr
