@@ -58,7 +58,8 @@ async function stats() {
   const codec = reports.find(r => r.id === rtp.codecId) ?? {};
   const remote = reports.find(r => r.type === "remote-outbound-rtp") ?? {};
   return {...rtp, srtp: transport.srtpCipher, fmtp: codec.sdpFmtpLine, started: times.shown - times.start,
-          reports: remote.reportsSent, state: pc.connectionState};
+          reports: remote.reportsSent, state: pc.connectionState,
+          dtls: transport.dtlsState};
 }
 </script>"""
 
@@ -88,7 +89,7 @@ class Stage:
     Attributes:
         hub: the camera's.
         server: the output under test.
-        viewers: of all posts, in order.
+        viewers: of all posts, in order; `asked` is set with the first.
         is_playing: set False to take the camera away.
     """
 
@@ -96,6 +97,7 @@ class Stage:
         self.picture = picture
         self.options = config.Webrtc(**{"listen": "0.0.0.0:0", **options})
         self.viewers: list[Viewer] = []
+        self.asked = asyncio.Event()
         self.is_playing = True
 
     async def __aenter__(self) -> Stage:
@@ -129,6 +131,7 @@ class Stage:
             subject="",
         )
         self.viewers.append(viewer)
+        self.asked.set()
         return viewer
 
     async def _page(self, _: web.Request) -> web.Response:

@@ -199,11 +199,17 @@ class Caster:
                 await self._turns.take(1 + len(au.data) // (PAYLOAD_BYTES * _CUTS_PER_PACKET))
                 try:
                     packets = self._number(au)
+                    if packets is not None:
+                        await self._round(packets)
                 except MalformedMedia:
                     logger.warning("an access unit is malformed", extra={"camera": self._hub.camera})
-                    packets, self._awaits_key = None, True
-                if packets is not None:
-                    await self._round(packets)
+                    self._awaits_key = True
+                except Exception:
+                    # A mistake of ours: this camera's viewers miss a GOP, not the rest of the day.
+                    logger.exception("an access unit cannot be sent", extra={"camera": self._hub.camera})
+                    self._awaits_key = True
+                    for sender in tuple(self._senders):
+                        self._restart(sender, ())
 
     def _number(self, au: AccessUnit) -> Packets | None:
         """The next access unit as packets; None for one that no decoder could use."""
@@ -293,7 +299,13 @@ class Caster:
             for sender in senders:
                 # Otherwise it is gone, or was taken out of the round since that began.
                 if sender.stream.next == first:
-                    sender.stream.protect(run)
+                    try:
+                        sender.stream.protect(run)
+                    except ValueError:
+                        logger.exception("a viewer cannot be sent to", extra={"camera": self._hub.camera})
+                        sender.viewer.end(EndReason.CLIENT_GONE)
+                        done += 1
+                        continue
                     send_run(run, sender.address)
                     sender.octets += octets
                     sender.viewer.bytes_sent += size_bytes
@@ -301,10 +313,6 @@ class Caster:
                 done += 1
         except BlockingIOError:
             return done
-        except ValueError:
-            logger.exception("a viewer cannot be sent to", extra={"camera": self._hub.camera})
-            senders[done].viewer.end(EndReason.CLIENT_GONE)
-            return done + 1
         finally:
             self._count_packets.inc(served * len(run.rows))
             self._count_bytes.inc(served * size_bytes)
