@@ -99,7 +99,8 @@ class Ingest(_Section, frozen=True):
     cameras_per_worker: Annotated[int, Meta(ge=1, le=256)] = 16
     #: TCP connect, DESCRIBE, SETUP and PLAY together.
     open_timeout_s: Seconds = 15.0
-    #: No video access unit for this long, and the camera counts as gone, or 2 GOPs if that is longer.
+    #: No video access unit for this long, and the camera counts as gone. A camera that sends fewer pictures
+    #: than that needs more.
     stall_timeout_s: Seconds = 5.0
     backoff_min_s: Seconds = 0.5
     backoff_max_s: Seconds = 30.0

@@ -1,14 +1,15 @@
 """When to try a camera again.
 
-Rules: waits are drawn at random between a floor and a growing ceiling, so that cameras that lost power
-together do not come back in step (fault F18); a connection that held resets the ceiling; refused credentials
-are tried twice and then left alone, because cameras lock accounts for half an hour (fault F11).
+Rules: waits are drawn at random between a floor and a ceiling, so that cameras that lost power together do
+not come back in step (fault F18); the ceiling grows with the outage, so that a camera that was away shortly
+is back shortly; refused credentials are tried twice and then left alone, because cameras lock accounts for
+half an hour (fault F11).
 """
 
 from __future__ import annotations
 
-#: Gentle on purpose: after an outage of ten seconds, no camera waits more than about as long again.
-GROWTH = 1.5
+#: A camera that was away for ten seconds waits five more at most.
+OUTAGE_SHARE = 0.5
 #: A connection that lasted this long was a good one.
 STABLE_S = 10.0
 #: What Hikvision's account lock allows with room to spare.
@@ -26,11 +27,13 @@ class Backoff:
         #: Connections in a row that failed or did not hold.
         self.failures = 0
         self._refusals = 0
+        self._failing_since = 0.0
 
-    def failed(self, *, lived_s: float, refused: bool, random: float) -> float:
+    def failed(self, *, now: float, lived_s: float, refused: bool, random: float) -> float:
         """Takes in the end of a connection.
 
         Args:
+            now: monotonic seconds.
             lived_s: how long it delivered pictures, in seconds; 0 when it never did.
             refused: the camera refused the credentials.
             random: a number in [0, 1).
@@ -42,12 +45,13 @@ class Backoff:
             self._refusals = 0
         if lived_s >= STABLE_S:
             self.failures = 0
+        if not self.failures:
+            self._failing_since = now
         self.failures += 1
         if refused:
             self._refusals += 1
             if self._refusals >= REFUSALS:
                 self._refusals = 0
                 return REFUSED_WAIT_S
-        # Beyond 64 failures the power would overflow long after the ceiling is reached.
-        ceiling = min(self._max_s, self._min_s * GROWTH ** min(self.failures, 64))
-        return self._min_s + random * (ceiling - self._min_s)
+        ceiling_s = max(2 * self._min_s, (now - self._failing_since) * OUTAGE_SHARE)
+        return self._min_s + random * (min(ceiling_s, self._max_s) - self._min_s)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import socket
 import sys
@@ -198,8 +199,13 @@ class _Worker:
                 logger.exception("an ingest worker did not start", extra={"worker": self.name})
             metrics.worker_restarts.labels(self.name).inc()
             logger.warning("an ingest worker died, another takes its place", extra={"worker": self.name})
-            lived_s = loop.time() - started
-            await asyncio.sleep(backoff.failed(lived_s=lived_s, refused=False, random=random.random()))  # noqa: S311 jitter
+            wait_s = backoff.failed(
+                now=loop.time(),
+                lived_s=loop.time() - started,
+                refused=False,
+                random=random.random(),  # noqa: S311 - jitter, not a secret
+            )
+            await asyncio.sleep(wait_s)
 
     async def _keep_one(self) -> None:
         """One process, from its start to its end."""
@@ -214,6 +220,8 @@ class _Worker:
                 stderr=asyncio.subprocess.DEVNULL,
                 # A Ctrl-C at the terminal is for the relay, which then ends the workers in order.
                 start_new_session=True,
+                # With an arena for every thread that ever was, a worker's memory grows with each reconnect.
+                env={"MALLOC_ARENA_MAX": "2", **os.environ},
             )  # fmt: skip
             theirs.close()
             try:

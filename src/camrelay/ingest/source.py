@@ -191,9 +191,13 @@ class Source:
         if reason == WorkerLost.code:
             # Not the camera's fault; the next worker is awaited before the next attempt anyway.
             return 0.0
-        lived_s = 0.0 if self._live_since is None else self._loop.time() - self._live_since
-        refused = reason == CameraAuthFailed.code
-        return self._backoff.failed(lived_s=lived_s, refused=refused, random=random.random())  # noqa: S311 jitter
+        now = self._loop.time()
+        return self._backoff.failed(
+            now=now,
+            lived_s=0.0 if self._live_since is None else now - self._live_since,
+            refused=reason == CameraAuthFailed.code,
+            random=random.random(),  # noqa: S311 - jitter, not a secret
+        )
 
     def _receive(self, message: feed.Message) -> None:
         if message.attempt != self._attempt:
