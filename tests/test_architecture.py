@@ -22,6 +22,8 @@ CORES = {
     "ingest.timeline",
     "ingest.backoff",
     "ingest.feed",
+    "ingest.soap",
+    "ingest.device",
     "ingest.discovery",
     "ingest.egress",
     "ingest.rtsp",
@@ -60,7 +62,7 @@ CORES = {
 }
 
 #: Composition: may import every room.
-TOP = {"server", "api", "remote", "lineup", "check", "app", "pages", "demo", "cli", "__main__"}
+TOP = {"server", "places", "api", "remote", "lineup", "check", "app", "pages", "demo", "cli", "__main__"}
 
 ROOMS = {"ingest", "fanout", "auth", "audit"}
 

@@ -26,17 +26,12 @@ from camrelay.ingest.fleet import Fleet
 from camrelay.lineup import Channel, Lineup
 from camrelay.model import EndReason, Protocol, Viewer
 from camrelay.pages import Pages
+from camrelay.places import DATABASE, KEYS, REVOCATIONS, STORE_KEY
 from camrelay.sealing import Seal, load_key
 from camrelay.server import Route, build, guarded, listen, port_of
 from camrelay.store import Store
 
 logger = logging.getLogger("camrelay.server")
-
-#: What lies where in the store's directory; the command line goes there too.
-KEYS = "keys"
-REVOCATIONS = "revocations.jsonl"
-DATABASE = "camrelay.db"
-STORE_KEY = "store.key"
 
 #: What a stop may take in all; supervisors kill after a little more.
 STOP_LIMIT_S = 5.0

@@ -1,28 +1,42 @@
-"""The `camrelay` command: reads options, calls one function, prints what a person needs to know next."""
+"""The `camrelay` command: finds a command's module, runs it, tells errors in one line.
+
+A command's module is imported when the command is asked for: `camrelay token create` must not wait for the
+media libraries that only `camrelay serve` needs.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import signal
-from pathlib import Path
+import importlib
 
 import click
-import uvloop
 
-from camrelay import __version__, config, demo, logs
-from camrelay.app import App
-from camrelay.commands.camera import camera
-from camrelay.commands.common import CONFIG, load
-from camrelay.commands.discover import discover
-from camrelay.commands.simulate import simulate
-from camrelay.commands.token import token
+from camrelay import __version__, logs
 from camrelay.errors import CamrelayError, ConfigError
 
-_PORT = click.IntRange(1, 65_535)
+#: Command -> its module in camrelay.commands and its name there.
+_COMMANDS = {
+    "camera": ("camera", "camera"),
+    "check-config": ("check_config", "check_config"),
+    "demo": ("demo", "run_demo"),
+    "discover": ("discover", "discover"),
+    "serve": ("serve", "serve"),
+    "simulate": ("simulate", "simulate"),
+    "token": ("token", "token"),
+}
 
 
 class _Commands(click.Group):
-    """Turns camrelay's own errors into one line and exit status 1, without a traceback."""
+    """Loads commands on demand; turns camrelay's own errors into one line and exit status 1."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, name = _COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(f"camrelay.commands.{module}"), name)
+        return command
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -46,67 +60,3 @@ def main() -> None:
     Try it:   camrelay demo
     Run it:   camrelay serve --config camrelay.toml
     """
-
-
-@main.command()
-@CONFIG
-def serve(path: Path) -> None:
-    """Run the relay until SIGTERM or Ctrl-C.
-
-    \b
-    Example:  camrelay serve --config /etc/camrelay.toml
-    """
-    options = load(path)
-    logs.set_up(options.server.log_format, options.server.log_level)
-    uvloop.run(_serve(options))
-
-
-@main.command("check-config")
-@click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
-def check_config(path: Path) -> None:
-    """Say whether a configuration can be used, and if not, which line is wrong.
-
-    \b
-    Example:  camrelay check-config camrelay.toml
-    """
-    options = load(path)
-    count = len(options.camera)
-    click.echo(f"{path} is fine: {count} camera{'' if count == 1 else 's'}")
-
-
-@main.command("demo")
-@click.option("--check", is_flag=True, help="Play every camera, say what was seen, and end; on free ports.")
-@click.option("--cameras", type=click.IntRange(1, 16), default=2, show_default=True)
-@click.option("--port", type=_PORT, default=8080, show_default=True, help="Of the page.")
-@click.option("--rtsp-port", type=_PORT, default=8554, show_default=True, help="Of the simulated cameras.")
-@click.option(
-    "--webrtc-port", type=_PORT, default=8189, show_default=True, help="UDP port of WebRTC viewers."
-)
-@click.option("--metrics-port", type=_PORT, default=9464, show_default=True)
-def run_demo(
-    *, check: bool, cameras: int, port: int, rtsp_port: int, webrtc_port: int, metrics_port: int
-) -> None:
-    """Start simulated cameras and a relay, and print a sign-in link; until Ctrl-C.
-
-    \b
-    Everything it keeps is in ./demo-data.
-    Example:  camrelay demo --check
-    """
-    ports = None if check else demo.Ports(port, rtsp_port, webrtc_port, metrics_port)
-    raise SystemExit(demo.run(check=check, cameras=cameras, ports=ports))
-
-
-async def _serve(options: config.Config) -> None:
-    stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    app = App(options)
-    await app.start()
-    try:
-        await stopped.wait()
-    finally:
-        await app.stop()
-
-
-for _command in (camera, discover, simulate, token):
-    main.add_command(_command)

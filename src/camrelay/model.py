@@ -134,7 +134,7 @@ class AccessEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line of the access log. `viewing` joins a start with its stop.
 
     `camera` is what was asked for, known or not. `ip_prefix` is already truncated (/24, /48) and `agent` is a
-    family such as "Chrome", never the header. `count` is above 1 when one line stands for a flood of the same.
+    family such as "Chrome", never the header. `count` is above 1 when one line stands for a flood of them.
     """
 
     type: EventType

@@ -10,8 +10,8 @@ from typing import Any
 import click
 import msgspec
 
-from camrelay.app import KEYS
 from camrelay.commands.common import CONFIG, load
+from camrelay.places import KEYS
 from camrelay.remote import Remote
 
 _HEAD: tuple[str, ...] = ("ID", "STATE", "SINCE", "PICTURE", "BIT RATE", "VIEWERS", "TITLE")

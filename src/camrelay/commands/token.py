@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from camrelay.app import KEYS, REVOCATIONS
 from camrelay.auth.keys import KeyRing
 from camrelay.auth.lease import HandleKind
 from camrelay.auth.mint import mint, parse_duration
 from camrelay.auth.revocation import Revocation, RevocationFile
 from camrelay.commands.common import CONFIG, load
 from camrelay.model import Action
+from camrelay.places import KEYS, REVOCATIONS
 
 
 @click.group()

@@ -1,0 +1,122 @@
+"""Cameras registered while the relay runs: by the API, by the command line, and gone without a trace."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asking import Answer, ask, open_session
+from camrelay.simulate.options import Options, Picture
+from camrelay.simulate.server import Simulator
+from processes import Relay, StartRelay, camrelay
+
+pytestmark = pytest.mark.e2e
+
+CANARY = "S3cret-canary-9000"
+PICTURE = Picture(width=320, height=180, bitrate_bps=300_000, gop_pictures=25)
+
+
+async def manage(relay: Relay, method: str, path: str, body: dict[str, Any] | None = None) -> Answer:
+    """Asks with a grant to manage."""
+    token = next(iter(relay.tokens), "") or await relay.token("*", "1h", "--action", "manage")
+    text = None if body is None else json.dumps(body)
+    return await ask(relay, method, path, token=token, body=text, Content_Type="application/json")
+
+
+def everything_on_disk(folder: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
+
+
+async def test_a_camera_with_a_password_plays_and_the_password_is_nowhere(start_relay: StartRelay) -> None:
+    """Registered by the API it is live at once, by SHA-256; no file and no answer shows the password."""
+    options = Options(cameras=1, picture=PICTURE, password=CANARY, auth="digest-sha256")
+    async with Simulator(options) as camera:
+        relay = await start_relay({}, {"server": 'log_level = "debug"'})
+        fields = {"id": "gate", "url": camera.url(1), "username": "admin", "password": CANARY}
+
+        added = await manage(relay, "POST", "/v1/cameras", fields)
+        assert added.status == 201, added.text
+        await relay.live("gate")
+        shown = await manage(relay, "GET", "/v1/cameras/gate")
+        metrics = await relay.get("/metrics", port=relay.metrics_port)
+
+        assert shown.json["state"] == "live"
+        for text in (added.text, shown.text, metrics or ""):
+            assert CANARY not in text
+        assert CANARY.encode() not in everything_on_disk(relay.folder)
+
+
+async def test_the_command_line_adds_changes_and_removes_without_touching_others(relay: Relay) -> None:
+    """cam1 goes on over everything that happens to the new one."""
+    reconnects = await relay.metric("camrelay_camera_reconnects_total", camera="cam1")
+    config = ("--config", str(relay.config))
+    view = json.loads((await camrelay("camera", "show", *config, "cam1"))[1])
+    url = "rtsp://127.0.0.1:1/nobody"
+
+    status, output, errors = await camrelay("camera", "add", *config, "pier", url, "--title", "The pier")
+    assert (status, errors) == (0, "")
+    assert "pier is added" in output
+    status, output, _ = await camrelay("camera", "list", *config)
+    assert status == 0
+    assert "The pier" in output
+    assert (await camrelay("camera", "change", *config, "pier", "--visibility", "public"))[0] == 0
+    assert (await open_session(relay, "pier")).status == 201
+    assert (await camrelay("camera", "remove", *config, "--yes", "pier"))[0] == 0
+
+    assert (await open_session(relay, "pier")).status == 401
+    after = json.loads((await camrelay("camera", "show", *config, "cam1"))[1])
+    assert (after["state"], after["since_us"]) == ("live", view["since_us"])
+    assert await relay.metric("camrelay_camera_reconnects_total", camera="cam1") == reconnects
+
+
+async def test_a_registered_camera_is_back_after_a_restart(start_relay: StartRelay) -> None:
+    """The database remembers what the configuration file does not say."""
+    async with Simulator(Options(cameras=1, picture=PICTURE)) as camera:
+        relay = await start_relay({})
+        await manage(relay, "POST", "/v1/cameras", {"id": "gate", "url": camera.url(1)})
+        await relay.stop()
+        await relay.start()
+        await relay.live("gate")
+
+
+async def test_what_cannot_be_registered_says_why(relay: Relay) -> None:
+    """Abuse cases 37, 43, 44, 54: refused with a problem, and nothing is stored."""
+    for body, status, code in (
+        ({"id": "cam1", "url": "rtsp://127.0.0.1/"}, 409, "camera_exists"),
+        ({"id": "new", "url": "rtsp://169.254.169.254/"}, 422, "egress_denied"),
+        ({"id": "new", "url": "rtsp://admin:x@127.0.0.1/"}, 422, "config"),
+        ({"id": "new", "url": "file:///etc/passwd"}, 422, "config"),
+        ({"id": "../new", "url": "rtsp://127.0.0.1/"}, 400, "bad_request"),
+        ({"id": "new", "url": "rtsp://127.0.0.1/", "role": "admin"}, 400, "bad_request"),
+        ({"url": "rtsp://127.0.0.1/"}, 400, "bad_request"),
+    ):
+        answer = await manage(relay, "POST", "/v1/cameras", body)
+        assert (answer.status, answer.problem["code"]) == (status, code), body
+    cameras = (await manage(relay, "GET", "/v1/cameras")).json["cameras"]
+    assert [each["id"] for each in cameras] == ["cam1", "cam2"]
+
+
+async def test_a_viewer_may_not_manage(relay: Relay) -> None:
+    """A grant to watch every camera changes none; without a grant nobody learns anything."""
+    watcher = await relay.token("*")
+    for token, status in ((watcher, 403), ("", 401)):
+        answer = await ask(relay, "DELETE", "/v1/cameras/cam1", token=token)
+        assert answer.status == status
+
+
+async def test_removing_a_camera_ends_its_viewings_with_a_reason(
+    relay: Relay, start_relay: StartRelay
+) -> None:
+    """Who watched a camera that is taken away is cut, and the record says why."""
+    config = ("--config", str(relay.config))
+    url = "rtsp://127.0.0.1:1/nobody"
+    assert (await camrelay("camera", "add", *config, "pier", url, "--visibility", "public"))[0] == 0
+    session = (await open_session(relay, "pier")).json
+
+    assert (await camrelay("camera", "remove", *config, "--yes", "pier"))[0] == 0
+
+    answer = await ask(relay, "GET", session["hls"])
+    assert (answer.status, answer.problem["code"]) == (410, "session_ended")
