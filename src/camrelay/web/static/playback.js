@@ -14,7 +14,9 @@ const FIRST_PICTURE_MS = 3000;
 const TICK_MS = 500;
 const STALL_MS = 2000;
 /** A camera that is live while nothing arrives here: the connection is at fault and is made anew. */
-const GIVE_UP_MS = 8000;
+const GIVE_UP_MS = 3000;
+/** Pictures in this many ticks on end prove that a camera is back; a few alone may be a repetition of old ones. */
+const PROOF_TICKS = 3;
 /** The camera's state is asked for this often while its picture is missing. */
 const STATUS_MS = 3000;
 const BACKOFF_MIN_MS = 500;
@@ -214,31 +216,39 @@ export class Playback {
 
   /** Counts pictures until the transport fails or falls silent. */
   async #watch(transport, session, signal) {
-    let frames = -1;
+    let pictures = -1;
+    let streak = 0;
     let movedAt = performance.now();
     let askedAt = 0;
     for (;;) {
       await Promise.race([transport.failed, sleep(TICK_MS, signal)]);
       await this.#renew(session, signal);
       const now = performance.now();
-      const count = this.video.getVideoPlaybackQuality().totalVideoFrames;
-      if (count !== frames) {
-        frames = count;
+      const count = await transport.pictures();
+      const hasMoved = count !== pictures;
+      pictures = count;
+      streak = hasMoved ? streak + 1 : 0;
+      if (streak >= PROOF_TICKS && !this.#isCameraLive) this.#status = { ...this.#status, state: "live" };
+      if (hasMoved && this.#isCameraLive) {
         movedAt = now;
-        if (!this.#isCameraLive) this.#status = { ...this.#status, state: "live" }; // pictures know it first
         const isLate = !this.isRewound && transport.late() > BEHIND_S;
         this.#set(isLate ? "catching-up" : "live");
         continue;
       }
-      const stalledMs = now - movedAt;
-      if (stalledMs < Math.max(STALL_MS, 4000 / (this.#status?.frame_rate || 4))) continue;
+      const patienceMs = Math.max(STALL_MS, 4000 / (this.#status?.frame_rate || 4));
+      if (now - movedAt < patienceMs) continue;
       if (now - askedAt > STATUS_MS) {
         askedAt = now;
         await this.#askStatus(signal);
       }
-      if (!this.#isCameraLive) this.#showStatus();
-      else if (stalledMs > GIVE_UP_MS) throw new Problem("no_picture");
-      else this.#set("catching-up");
+      if (!this.#isCameraLive) {
+        movedAt = now - patienceMs; // once it is back, its first picture has all the time there is
+        this.#showStatus();
+      } else if (now - movedAt > patienceMs + GIVE_UP_MS) {
+        throw new Problem("no_picture");
+      } else {
+        this.#set("catching-up");
+      }
     }
   }
 

@@ -32,7 +32,8 @@ export async function openHls(video, url, { signal, lowLatency }) {
   if (signal.aborted) close();
   signal.throwIfAborted();
   signal.addEventListener("abort", close);
-  return { kind: "hls", failed, ...player, close };
+  const pictures = async () => video.getVideoPlaybackQuality().totalVideoFrames;
+  return { kind: "hls", failed, pictures, ...player, close };
 }
 
 async function openLibrary(video, url, fail, lowLatency) {

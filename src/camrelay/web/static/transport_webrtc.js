@@ -10,8 +10,9 @@ export const canPlayWebrtc = () => "RTCPeerConnection" in globalThis;
 /**
  * Starts one viewing at `url`. Resolves when the answer is applied, which is before the first picture.
  *
- * Returns {kind, failed, close(), late(), hasAudio(), measure()}: `failed` is a promise that only ever rejects, with
- * the Problem that ended the viewing; `late` tells how many seconds playback is behind where it wants to be.
+ * Returns {kind, failed, close(), pictures(), late(), hasAudio(), measure()}: `failed` is a promise that only ever
+ * rejects, with the Problem that ended the viewing; `pictures` counts those decoded so far; `late` tells how many
+ * seconds playback is behind where it wants to be.
  */
 export async function openWebrtc(video, url, { signal }) {
   const connection = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
@@ -41,9 +42,10 @@ export async function openWebrtc(video, url, { signal }) {
     signal.removeEventListener("abort", close);
     clearTimeout(lostTimer);
     connection.onconnectionstatechange = null;
-    connection.close();
     if (video.srcObject === stream) video.srcObject = null;
-    if (resource) fetch(resource, { method: "DELETE", keepalive: true }).catch(() => {});
+    // The order matters: a connection that closed first has ended the viewing, and there is nothing left to delete.
+    const deleted = resource ? fetch(resource, { method: "DELETE", keepalive: true }) : Promise.resolve();
+    deleted.catch(() => {}).finally(() => connection.close());
   }
 
   connection.ontrack = ({ track, transceiver }) => {
@@ -65,7 +67,9 @@ export async function openWebrtc(video, url, { signal }) {
   } catch (error) {
     close();
     signal.throwIfAborted();
-    throw error instanceof Problem ? error : new Problem("negotiation_failed");
+    if (!(error instanceof Problem)) throw new Problem("negotiation_failed");
+    // A path secret that the server does not know belonged to a session that is over.
+    throw error.code === "not_found" ? new Problem("session_ended") : error;
   }
   video.srcObject = stream;
   return {
@@ -73,9 +77,16 @@ export async function openWebrtc(video, url, { signal }) {
     failed,
     close,
     late: () => 0,
+    pictures: () => countPictures(connection),
     hasAudio: () => stream.getAudioTracks().length > 0,
     measure: () => measure(connection),
   };
+}
+
+/** Chromium's <video> counts a picture again every second while none comes; its decoder does not. */
+async function countPictures(connection) {
+  const reports = [...(await connection.getStats()).values()];
+  return reports.find(({ type, kind }) => type === "inbound-rtp" && kind === "video")?.framesDecoded ?? 0;
 }
 
 /** What the browser knows about the stream at this moment; delay_ms is from camrelay's clock to the screen. */
