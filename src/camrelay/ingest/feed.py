@@ -14,17 +14,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from camrelay.errors import (
-    BadFeedMessage,
-    CameraAuthFailed,
-    CameraUnreachable,
-    EgressDenied,
-    SourceError,
-    StreamInterrupted,
-    StreamNotFound,
-    UnsupportedCodec,
-    WorkerLost,
-)
+from camrelay.errors import BadFeedMessage, SourceError
 from camrelay.ingest.h264 import MAX_ACCESS_UNIT_BYTES
 from camrelay.model import VideoParams
 
@@ -34,19 +24,7 @@ MAX_MESSAGE_BYTES = MAX_ACCESS_UNIT_BYTES + 4_096
 AttemptId = Annotated[int, Meta(ge=0, lt=1 << 32)]
 
 #: What an Ended may give as its reason: codes of errors.py, never another program's words.
-END_REASONS = frozenset(
-    error.code
-    for error in (
-        CameraAuthFailed,
-        CameraUnreachable,
-        EgressDenied,
-        SourceError,
-        StreamInterrupted,
-        StreamNotFound,
-        UnsupportedCodec,
-        WorkerLost,
-    )
-)
+END_REASONS = frozenset(error.code for error in (SourceError, *SourceError.__subclasses__()))
 
 
 class _Message(msgspec.Struct, frozen=True, array_like=True, tag_field="kind"):
