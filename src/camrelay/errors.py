@@ -8,6 +8,7 @@
     │   ├── StreamNotFound
     │   ├── UnsupportedCodec
     │   ├── StreamInterrupted
+    │   ├── BadAnswer                a device breaks its own protocol
     │   ├── WorkerLost               not the camera: the process that read it
     │   └── EgressDenied             an address no camera may have
     ├── MalformedMedia               bytes break their specification (cores raise these)
@@ -108,6 +109,12 @@ class StreamInterrupted(SourceError):
     """The camera was playing, then stopped."""
 
     code = "interrupted"
+
+
+class BadAnswer(SourceError):
+    """The device's answer is none, or over a limit."""
+
+    code = "bad_answer"
 
 
 class WorkerLost(SourceError):
@@ -313,6 +320,15 @@ class BadRecord(AuditError):
 
 
 class ChainBroken(AuditError):
-    """The stored records do not match their proof."""
+    """The stored records do not match their proof.
+
+    Attributes:
+        first, last: positions between which the first deviation lies, counted from 0; equal when it is known.
+    """
 
     code = "chain_broken"
+
+    def __init__(self, message: str, *, first: int = 0, last: int | None = None) -> None:
+        super().__init__(message)
+        self.first = first
+        self.last = first if last is None else last

@@ -1,0 +1,327 @@
+"""Proof that a log was only ever appended to: RFC 6962 trees over its lines, one a day, and signed roots.
+
+A leaf is a line as it stands on disk. The first line of a day is its header, which carries the last root of
+the day before, so the days form a chain. A checkpoint is a root that the log has signed; whoever keeps one
+can later tell whether the lines below it are the same. Without a checkpoint kept elsewhere, whoever has both
+the disk and the signing key can write another history.
+
+Formats: RFC 6962 §2.1 and RFC 9162 §2.1 (trees, proofs), C2SP tlog-checkpoint and signed-note (checkpoints).
+Every check returns what it checked or raises ChainBroken.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import islice, zip_longest
+from typing import Annotated
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from msgspec import Meta
+
+from camrelay.errors import ChainBroken
+
+EMPTY_ROOT = hashlib.sha256().digest()
+
+#: A checkpoint with a dozen witnesses has 2 kB.
+NOTE_LIMIT = 16_384
+_ED25519 = b"\x01"
+_DASH = "\N{EM DASH}"
+_NAME = re.compile(r"[^\s+]{1,200}")
+_SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
+
+
+def leaf_hash(line: bytes) -> bytes:
+    """The leaf of a line (RFC 6962 §2.1)."""
+    return hashlib.sha256(b"\x00" + line).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """The parent of two nodes; its prefix keeps nodes and leaves apart."""
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+class Tree:
+    """A growing tree that keeps only the roots of its complete subtrees: at most 64 hashes."""
+
+    def __init__(self, leaves: Iterable[bytes] = ()) -> None:
+        self.size = 0
+        self._subtrees: list[bytes] = []
+        self.extend(leaves)
+
+    def extend(self, leaves: Iterable[bytes]) -> None:
+        """Adds leaf hashes. This loop is what verifying a log costs, so node_hash is written out."""
+        sha256, subtrees, size = hashlib.sha256, self._subtrees, self.size
+        for node in leaves:
+            size += 1
+            # As many subtrees are complete now as the size has zero bits at its end.
+            complete = size
+            while not complete & 1:
+                node = sha256(b"\x01" + subtrees.pop() + node).digest()
+                complete >>= 1
+            subtrees.append(node)
+        self.size = size
+
+    def root(self) -> bytes:
+        """The root over all leaves so far."""
+        if not self._subtrees:
+            return EMPTY_ROOT
+        *rest, root = self._subtrees
+        for subtree in reversed(rest):
+            root = node_hash(subtree, root)
+        return root
+
+
+def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
+    """The hashes that lead from one leaf to the root over all (RFC 6962 §2.1.1)."""
+    if not 0 <= index < len(leaves):
+        raise ValueError("no such leaf")
+    proof = []
+    start, end = 0, len(leaves)
+    while end - start > 1:
+        middle = start + _split(end - start)
+        if index < middle:
+            proof.append(Tree(leaves[middle:end]).root())
+            end = middle
+        else:
+            proof.append(Tree(leaves[start:middle]).root())
+            start = middle
+    return proof[::-1]
+
+
+def consistency_proof(leaves: Sequence[bytes], size: int) -> list[bytes]:
+    """The hashes that show the tree of the first `size` leaves inside the one of all (RFC 6962 §2.1.2)."""
+    if not 0 < size <= len(leaves):
+        raise ValueError("no such tree")
+    proof = []
+    start, end, is_whole = 0, len(leaves), True
+    while start + size != end:
+        middle = start + _split(end - start)
+        if start + size <= middle:
+            proof.append(Tree(leaves[middle:end]).root())
+            end = middle
+        else:
+            proof.append(Tree(leaves[start:middle]).root())
+            size -= middle - start
+            start, is_whole = middle, False
+    if not is_whole:
+        proof.append(Tree(leaves[start:end]).root())
+    return proof[::-1]
+
+
+def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> None:
+    """Checks that `leaf` stands at `index` in the tree of `size` leaves under `root` (RFC 9162 §2.1.3.2)."""
+    if not 0 <= index < size:
+        raise ChainBroken("the proof is for a leaf outside the tree", first=index)
+    node, at, last = leaf, index, size - 1
+    for sibling in proof:
+        if last == 0:
+            raise ChainBroken("the proof is too long", first=index)
+        if at & 1 or at == last:
+            node = node_hash(sibling, node)
+            while not at & 1 and at:
+                at >>= 1
+                last >>= 1
+        else:
+            node = node_hash(node, sibling)
+        at >>= 1
+        last >>= 1
+    if last or node != root:
+        raise ChainBroken("the record is not under this root", first=index)
+
+
+def verify_consistency(
+    size: int, root: bytes, later_size: int, later_root: bytes, proof: Sequence[bytes]
+) -> None:
+    """Checks that the tree of `later_size` leaves begins with the one of `size` (RFC 9162 §2.1.4.2)."""
+    if size == later_size and root == later_root and not proof:
+        return
+    if not 0 < size < later_size or not proof:
+        raise ChainBroken("the proof is for other trees", last=max(0, later_size - 1))
+    hashes = list(proof)
+    # A tree of 2^n leaves is itself a node of the later one, and is left out of the proof.
+    if size & (size - 1) == 0:
+        hashes.insert(0, root)
+    at, last = size - 1, later_size - 1
+    while at & 1:
+        at >>= 1
+        last >>= 1
+    old = new = hashes[0]
+    for sibling in hashes[1:]:
+        if last == 0:
+            raise ChainBroken("the proof is too long", last=later_size - 1)
+        if at & 1 or at == last:
+            old, new = node_hash(sibling, old), node_hash(sibling, new)
+            while not at & 1 and at:
+                at >>= 1
+                last >>= 1
+        else:
+            new = node_hash(new, sibling)
+        at >>= 1
+        last >>= 1
+    if last or old != root or new != later_root:
+        raise ChainBroken("the later tree does not begin with the earlier one", last=size - 1)
+
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    """The root over the first `size` lines of the tree that `origin` names."""
+
+    origin: str
+    size: int
+    root: bytes
+
+    def text(self) -> str:
+        """What is signed (C2SP tlog-checkpoint)."""
+        return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
+
+
+def sign_checkpoint(checkpoint: Checkpoint, name: str, key: Ed25519PrivateKey) -> str:
+    """The signed note (C2SP signed-note) that `read_checkpoint` reads; `name` is the signer's."""
+    if not _NAME.fullmatch(name) or "\n" in checkpoint.origin or not checkpoint.origin:
+        raise ValueError("names have no spaces and no plus, origins one line")
+    text = checkpoint.text()
+    signature = _key_hash(name, key.public_key()) + key.sign(text.encode())
+    return f"{text}\n{_DASH} {name} {base64.b64encode(signature).decode()}\n"
+
+
+def read_checkpoint(note: str, keys: Mapping[str, Ed25519PublicKey]) -> Checkpoint:
+    """The checkpoint of a note that at least one of `keys`, by signer's name, has signed.
+
+    Signatures of others are passed over; a wrong one of ours is not.
+    """
+    text, blank, signatures = note.rpartition("\n\n")
+    if len(note) > NOTE_LIMIT or not blank or not signatures.endswith("\n"):
+        raise ChainBroken("not a signed note")
+    text += "\n"
+    verified = [_verify_signature(line, text, keys) for line in signatures[:-1].split("\n")]
+    if not any(verified):
+        raise ChainBroken("no known key has signed this checkpoint")
+    # Extension lines may follow the root.
+    origin, size, root, *_ = [*text.split("\n"), "", ""]
+    if not origin or not _SIZE.fullmatch(size) or len(digest := _decode(root)) != 32:
+        raise ChainBroken("not a checkpoint")
+    return Checkpoint(origin, int(size), digest)
+
+
+def verifier_key(name: str, key: Ed25519PublicKey) -> str:
+    """The public key as other tools of this format take it: name+hash+key (C2SP signed-note)."""
+    encoded = base64.b64encode(_ED25519 + key.public_bytes_raw()).decode()
+    return f"{name}+{_key_hash(name, key).hex()}+{encoded}"
+
+
+class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The first line of a day: which log, which day, and where the day before ended.
+
+    `previous_root` is hexadecimal; the first day of a log has size 0 and the root of the empty tree.
+    """
+
+    log: str
+    day: str
+    previous_size: Annotated[int, Meta(ge=0)]
+    previous_root: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+
+    def line(self) -> bytes:
+        """The header as it stands in the log."""
+        return msgspec.json.encode(self) + b"\n"
+
+
+def verify_header(line: bytes, log: str, day: str, previous: Tree) -> None:
+    """Checks that a day follows the one whose lines made `previous`."""
+    expected = Header(log, day, previous.size, previous.root().hex()).line()
+    if line != expected:
+        raise ChainBroken(f"{day} does not follow the day before it", first=0)
+
+
+def verify_leaves(leaves: Iterable[bytes], checkpoints: Iterable[Checkpoint]) -> Tree:
+    """Checks leaf hashes, from the first of the day on, against checkpoints of their tree; returns the tree.
+
+    Raises:
+        ChainBroken: between which positions the leaves deviate first, or from which one on they are missing.
+    """
+    tree, rest, good = Tree(), iter(leaves), 0
+    for checkpoint in sorted(checkpoints, key=lambda checkpoint: checkpoint.size):
+        tree.extend(islice(rest, checkpoint.size - tree.size))
+        if tree.size < checkpoint.size:
+            raise ChainBroken(f"lines from {tree.size} on are missing", first=good, last=tree.size)
+        if tree.root() != checkpoint.root:
+            last = max(good, checkpoint.size - 1)
+            raise ChainBroken(f"lines {good} to {last} are not as they were signed", first=good, last=last)
+        good = tree.size
+    tree.extend(rest)
+    return tree
+
+
+def verify_lines(
+    lines: Iterable[bytes], checkpoints: Collection[Checkpoint], stored: Iterable[bytes] | None = None
+) -> Tree:
+    """Checks the lines of a day against checkpoints of their tree; returns the tree.
+
+    Args:
+        lines: from the first of the day on. When something is wrong they are walked a second time.
+        checkpoints: of this tree, at any sizes.
+        stored: the leaf hashes kept beside the lines, if they were. Where a checkpoint proves them, they tell
+            which line it was.
+
+    Raises:
+        ChainBroken: naming the first line that was changed, inserted, moved or removed; without stored
+            leaves, the lines between the checkpoints around it.
+    """
+    try:
+        return verify_leaves(map(leaf_hash, lines), checkpoints)
+    except ChainBroken:
+        if stored is None:
+            raise
+        first = _first_difference(map(leaf_hash, lines), stored)
+        if first is None or first >= _proven(stored, checkpoints):
+            raise
+        raise ChainBroken(f"line {first} is not as it was signed", first=first) from None
+
+
+def _proven(leaves: Iterable[bytes], checkpoints: Collection[Checkpoint]) -> int:
+    try:
+        verify_leaves(leaves, checkpoints)
+    except ChainBroken as broken:
+        return broken.first
+    return max(checkpoint.size for checkpoint in checkpoints)
+
+
+def _first_difference(leaves: Iterable[bytes], others: Iterable[bytes]) -> int | None:
+    pairs = enumerate(zip_longest(leaves, others))
+    return next((position for position, (one, other) in pairs if one != other), None)
+
+
+def _split(size: int) -> int:
+    """The largest power of two below `size` (RFC 6962 §2.1)."""
+    return 1 << (size - 1).bit_length() - 1
+
+
+def _key_hash(name: str, key: Ed25519PublicKey) -> bytes:
+    return hashlib.sha256(name.encode() + b"\n" + _ED25519 + key.public_bytes_raw()).digest()[:4]
+
+
+def _verify_signature(line: str, text: str, keys: Mapping[str, Ed25519PublicKey]) -> bool:
+    """Whether one of `keys` made the signature in a line of a note."""
+    dash, _, rest = line.partition(" ")
+    name, _, encoded = rest.partition(" ")
+    if dash != _DASH or not _NAME.fullmatch(name):
+        raise ChainBroken("not a signed note")
+    signature, key = _decode(encoded), keys.get(name)
+    if key is None or signature[:4] != _key_hash(name, key):
+        return False
+    try:
+        key.verify(signature[4:], text.encode(errors="replace"))
+    except InvalidSignature:
+        raise ChainBroken(f"the signature of {name} is wrong") from None
+    return True
+
+
+def _decode(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise ChainBroken("not a signed note") from None
