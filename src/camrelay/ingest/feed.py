@@ -24,7 +24,7 @@ MAX_MESSAGE_BYTES = MAX_ACCESS_UNIT_BYTES + 4_096
 AttemptId = Annotated[int, Meta(ge=0, lt=1 << 32)]
 
 #: What an Ended may give as its reason: codes of errors.py, never another program's words.
-END_REASONS = frozenset(error.code for error in (SourceError, *SourceError.__subclasses__()))
+END_REASONS = frozenset({SourceError.code, *(error.code for error in SourceError.__subclasses__())})
 
 
 class _Message(msgspec.Struct, frozen=True, array_like=True, tag_field="kind"):
