@@ -1,0 +1,157 @@
+"""Who an event is about, so that it can be proven now and forgotten later.
+
+The chained envelope of an event names nobody: a person appears as a pseudonym of the month, and everything
+that could identify them lies in a sidecar beside the chain. The envelope holds a salted commitment to the
+sidecar, so the sidecar cannot be exchanged, and can be deleted without touching the chain. Destroying a
+person's key makes their pseudonyms unlinkable and their sealed details noise; destroying a day's key does that
+to its addresses.
+
+Random values (keys, salts, nonces) come from the caller.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import hmac
+from ipaddress import IPv4Address, IPv6Address, ip_network
+from typing import Annotated
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from msgspec import Meta
+
+from camrelay.errors import ChainBroken
+
+KEY_BYTES = 32
+SALT_BYTES = 32
+NONCE_BYTES = 12
+
+#: What a key is used for is part of what it signs, so no value of one use means anything in another.
+_PSEUDONYM = b"camrelay pseudonym\0"
+_ADDRESS = b"camrelay address\0"
+_SEALING = b"camrelay sidecar\0"
+_COMMITMENT = b"\x02"
+
+
+class IpMode(enum.StrEnum):
+    """What the record keeps of an address; each keeps what the one before keeps."""
+
+    NONE = "none"
+    PREFIX = "prefix"
+    #: And a keyed hash, the same for one address on one day: abuse can be joined until the day's key is gone.
+    KEYED = "prefix+keyed"
+    #: And the address itself, sealed under the person's key.
+    SEALED = "sealed"
+
+
+class Details(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What may be known of a person in one event, and is readable with their key only."""
+
+    ip: Annotated[str, Meta(max_length=45)] = ""
+    user_agent: Annotated[str, Meta(max_length=512)] = ""
+    email: Annotated[str, Meta(max_length=320)] = ""
+    path: Annotated[str, Meta(max_length=512)] = ""
+
+
+class Trace(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is kept of an address in the clear: its network, and in hexadecimal its hash by the day's key."""
+
+    network: str = ""
+    address_hash: str = ""
+
+
+class Sidecar(msgspec.Struct, frozen=True):
+    """What lies beside an event. `blob` is nonce and ciphertext of the details."""
+
+    trace: Trace
+    blob: bytes
+
+
+def pseudonym(subject_key: bytes, month: str) -> str:
+    """The name of a person in the events of a month ("2026-11"): 128 bits in hexadecimal."""
+    return _mac(subject_key, _PSEUDONYM + month.encode())
+
+
+def trace(address: IPv4Address | IPv6Address | None, mode: IpMode, day_key: bytes) -> Trace:
+    """What `mode` keeps of an address in the clear."""
+    if address is None or mode is IpMode.NONE:
+        return Trace()
+    bits = 24 if address.version == 4 else 48
+    network = str(ip_network((address, bits), strict=False))
+    if mode is IpMode.PREFIX:
+        return Trace(network)
+    return Trace(network, _mac(day_key, _ADDRESS + address.packed))
+
+
+def details(
+    address: IPv4Address | IPv6Address | None,
+    mode: IpMode,
+    *,
+    user_agent: str = "",
+    email: str = "",
+    path: str = "",
+) -> Details:
+    """What is to be sealed: the address only where `mode` says so, texts cut to their limits."""
+    return Details(
+        ip=str(address) if address is not None and mode is IpMode.SEALED else "",
+        user_agent=_clip(user_agent, 512),
+        email=_clip(email, 320),
+        path=_clip(path, 512),
+    )
+
+
+def seal(
+    details: Details, trace: Trace, *, event_id: str, subject_key: bytes, salt: bytes, nonce: bytes
+) -> tuple[Sidecar, bytes]:
+    """The sidecar of an event, and the commitment to it that goes into the envelope.
+
+    Args:
+        event_id: of the event; a sidecar fits no other.
+        salt: SALT_BYTES of randomness; hides what is committed to from whoever guesses.
+        nonce: NONCE_BYTES that were never used with this key.
+    """
+    assert len(subject_key) == KEY_BYTES
+    assert len(salt) == SALT_BYTES
+    assert len(nonce) == NONCE_BYTES
+    plain = salt + msgspec.json.encode(details)
+    sealed = AESGCM(_sealing_key(subject_key)).encrypt(nonce, plain, event_id.encode())
+    return Sidecar(trace, nonce + sealed), _commit(plain, trace, event_id)
+
+
+def unseal(sidecar: Sidecar, commitment: bytes, *, event_id: str, subject_key: bytes) -> Details:
+    """The details of an event, checked against the commitment in its envelope.
+
+    Raises:
+        ChainBroken: another key, another event, or not what was committed to.
+    """
+    nonce, sealed = sidecar.blob[:NONCE_BYTES], sidecar.blob[NONCE_BYTES:]
+    try:
+        plain = AESGCM(_sealing_key(subject_key)).decrypt(nonce, sealed, event_id.encode())
+    except (InvalidTag, ValueError):
+        raise ChainBroken("the details cannot be opened with this key") from None
+    if not hmac.compare_digest(_commit(plain, sidecar.trace, event_id), commitment):
+        raise ChainBroken("the details are not those the record was made with")
+    return msgspec.json.decode(plain[SALT_BYTES:], type=Details)
+
+
+def _clip(text: str, limit: int) -> str:
+    # Headers that are no UTF-8 arrive with lone surrogates, which JSON cannot carry.
+    return text[:limit].encode(errors="replace").decode()
+
+
+def _commit(plain: bytes, trace: Trace, event_id: str) -> bytes:
+    # Each part behind its length: no two different sidecars are the same bytes. The salt is the plain text's
+    # first part, so the network and the hash are hidden by it as well.
+    parts = (plain, event_id.encode(), trace.network.encode(), trace.address_hash.encode())
+    hashed = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    return hashlib.sha256(_COMMITMENT + hashed).digest()
+
+
+def _sealing_key(subject_key: bytes) -> bytes:
+    return hmac.digest(subject_key, _SEALING, "sha256")
+
+
+def _mac(key: bytes, message: bytes) -> str:
+    return hmac.digest(key, message, "sha256")[:16].hex()
