@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Collection
 
 import click
 import msgspec
 
 from camrelay.errors import ConfigError
-from camrelay.ingest.discovery import Found
+from camrelay.ingest.discovery import PORT, Found
+from camrelay.ingest.resolve import resolve
 from camrelay.ingest.search import interface_addresses, search
 
 _ROW = "{:<15}  {:<24}  {:<20}  {}"
@@ -52,7 +52,7 @@ def discover(*, interface: str, seconds: float, host: str, as_json: bool) -> Non
 
 async def _show(addresses: Collection[str], host: str, seconds: float, as_json: bool) -> list[Found]:
     """Searches; prints a line for each device, or for JSON a count, as they come."""
-    address = await _resolve(host) if host else ""
+    address = str((await resolve(host, PORT))[0]) if host else ""
     devices: list[Found] = []
     async for found in search(seconds=seconds, interfaces=addresses, host=address):
         if not as_json:
@@ -62,11 +62,3 @@ async def _show(addresses: Collection[str], host: str, seconds: float, as_json: 
             click.echo(_ROW.format(found.host, name, hardware, found.xaddr))
         devices.append(found)
     return devices
-
-
-async def _resolve(host: str) -> str:
-    try:
-        answers = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_DGRAM)
-    except (OSError, UnicodeError):
-        raise ConfigError(f"the name {host!r} does not resolve") from None
-    return str(answers[0][4][0])

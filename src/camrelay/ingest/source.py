@@ -15,10 +15,8 @@ import asyncio
 import itertools
 import logging
 import random
-import socket
 import time
 from collections.abc import Callable
-from ipaddress import ip_address
 from typing import Protocol
 
 from camrelay import config, metrics
@@ -31,14 +29,13 @@ from camrelay.errors import (
 )
 from camrelay.ingest import feed
 from camrelay.ingest.backoff import Backoff
-from camrelay.ingest.egress import EgressPolicy, IpAddress, parse_camera_url
+from camrelay.ingest.egress import EgressPolicy, parse_camera_url
+from camrelay.ingest.resolve import resolve
 from camrelay.ingest.timeline import Timeline
 from camrelay.model import AccessUnit, CameraState, CameraStatus, VideoParams
 
 logger = logging.getLogger("camrelay.ingest")
 
-#: A resolver on the same network answers in milliseconds, and gives up itself after about this.
-RESOLVE_TIMEOUT_S = 5.0
 #: After this many failures in a row, a camera queues apart from those that may be about to come back.
 FAILING_AFTER = 3
 
@@ -161,7 +158,7 @@ class Source:
             EgressDenied: to an address that no camera may have.
         """
         url = self._url
-        addresses = [url.address] if url.address else await _resolve(url.host, url.port)
+        addresses = [url.address] if url.address else await resolve(url.host, url.port)
         for address in addresses:
             self._egress.check(address, url.port)
         # One address after the other, attempt by attempt, when there are several.
@@ -289,18 +286,3 @@ class _Meters:
             metrics.camera_reconnects,
         ):
             metric.remove_by_labels({"camera": self._camera})
-
-
-async def _resolve(host: str, port: int) -> list[IpAddress]:
-    """Every address of a name, without holding up the event loop (fault F12).
-
-    Raises:
-        CameraUnreachable: there is none, or no answer in time.
-    """
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(RESOLVE_TIMEOUT_S):
-            answers = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise CameraUnreachable("the camera's name does not resolve") from None
-    return [ip_address(address) for address in dict.fromkeys(str(answer[4][0]) for answer in answers)]
