@@ -232,7 +232,7 @@ export class CameraPlayer extends HTMLElement {
     const chip = this.#part(".chip");
     chip.disabled = !this.#playback.isRewound;
     chip.title = chip.disabled ? "" : say("player.to_live");
-    put(chip.querySelector("span"), behind ? say("player.behind", { time: text.duration(behind * 1000) }) : say(`state.${state}`));
+    put(chip.querySelector("span"), behind ? say("player.behind", { time: text.delay(Math.round(behind) * 1000) }) : say(`state.${state}`));
     this.#announceEnd();
   }
 

@@ -137,9 +137,10 @@ svg { width: 20px; height: 20px; flex: none; fill: none; stroke: currentColor; s
 }
 @container (max-width: 200px) { .hint { display: none } }
 
-.ending, .stats { position: absolute; inset: 12px auto auto 12px; padding: 6px 12px; border-radius: 8px;
+.ending, .stats { position: absolute; inset: auto 12px 64px auto; padding: 6px 12px; border-radius: 8px;
   background: rgb(13 15 18 / .78) }
 .ending { inset: 12px 12px auto auto; color: var(--warning) }
+.stage:not([data-state=live], [data-state=catching-up]) .stats { display: none }
 .stats { display: grid; grid-template-columns: auto auto; gap: 0 12px; font-variant-numeric: tabular-nums; padding: 8px 12px }
 .stats dt { color: #b6bfc8 }
 .stats dd { text-align: end }
@@ -150,6 +151,7 @@ svg { width: 20px; height: 20px; flex: none; fill: none; stroke: currentColor; s
 .bar.away { opacity: 0; pointer-events: none }
 .bar:focus-within { opacity: 1; pointer-events: auto }
 .space { flex: 1 }
+button:not(.chip), .route { flex: none }
 button { font: inherit; color: inherit; background: none; border: 0; margin: 0; padding: 0 10px; height: 36px;
   min-width: 36px; border-radius: 8px; display: inline-flex; align-items: center; justify-content: center; gap: 6px;
   cursor: pointer; white-space: nowrap }
@@ -158,8 +160,9 @@ button:focus-visible { outline: 2px solid var(--accent); outline-offset: -2px }
 button:disabled { cursor: default }
 .mute:disabled { opacity: .45 }
 .play, .mute, .fill { padding: 0 8px }
-.chip { font-variant-numeric: tabular-nums }
-.chip i { width: 8px; height: 8px; border-radius: 50%; box-sizing: border-box; border: 2px solid #b6bfc8 }
+.chip { font-variant-numeric: tabular-nums; flex: 0 1 auto; justify-content: start }
+.chip span { overflow: hidden; text-overflow: ellipsis }
+.chip i { flex: none; width: 8px; height: 8px; border-radius: 50%; box-sizing: border-box; border: 2px solid #b6bfc8 }
 .stage[data-state=live] .chip i { background: var(--accent); border-color: var(--accent) }
 .stage[data-state=offline] .chip i { border-color: var(--warning) }
 .route { display: flex; gap: 2px; padding: 2px; border-radius: 8px; background: rgb(255 255 255 / .14) }

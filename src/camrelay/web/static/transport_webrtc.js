@@ -5,6 +5,9 @@ import { call, Problem } from "./api.js";
 /** A connection that lost its way often finds it again; after this it is given up. */
 const LOST_MS = 3000;
 
+/** Cameras of one picture in this time are slow; a measurement does not wait longer. */
+const NEXT_PICTURE_MS = 1000;
+
 export const canPlayWebrtc = () => "RTCPeerConnection" in globalThis;
 
 /**
@@ -79,7 +82,7 @@ export async function openWebrtc(video, url, { signal }) {
     late: () => 0,
     pictures: () => countPictures(connection),
     hasAudio: () => stream.getAudioTracks().length > 0,
-    measure: () => measure(connection),
+    measure: () => measure(video, connection),
   };
 }
 
@@ -89,42 +92,43 @@ async function countPictures(connection) {
   return reports.find(({ type, kind }) => type === "inbound-rtp" && kind === "video")?.framesDecoded ?? 0;
 }
 
-/** What the browser knows about the stream at this moment; delay_ms is from camrelay's clock to the screen. */
-async function measure(connection) {
+/**
+ * What the browser knows about the stream at this moment. delay_ms is from camrelay to the screen: half a round trip,
+ * and what passes between a picture's arrival and its light. (camrelay itself passes packets on as they come.)
+ */
+async function measure(video, connection) {
+  const shown = await displayDelay(video);
   const found = {};
   for (const report of (await connection.getStats()).values()) {
-    if (report.type === "inbound-rtp" && report.kind === "video") found.video = report;
-    if (report.type === "remote-outbound-rtp" && report.kind === "video") found.sender = report;
+    if (report.type === "inbound-rtp" && report.kind === "video") found.stream = report;
     if (report.type === "candidate-pair" && report.nominated) found.pair = report;
   }
-  const { video, sender, pair } = found;
-  if (!video) return { protocol: "webrtc" };
-  const trip = (pair?.currentRoundTripTime ?? 0) * 1000;
+  const { stream, pair } = found;
+  if (!stream) return { protocol: "webrtc" };
+  const here = shown ?? meanDelay(stream);
   return {
     protocol: "webrtc",
-    delay_ms: playoutDelay(video, sender, trip) ?? pipelineDelay(video, trip),
-    width: video.frameWidth,
-    height: video.frameHeight,
-    frame_rate: video.framesPerSecond,
-    lost: video.packetsLost,
-    bytes: video.bytesReceived,
-    at_ms: video.timestamp,
+    delay_ms: here === null ? null : here + (pair?.currentRoundTripTime ?? 0) * 500,
+    width: stream.frameWidth,
+    height: stream.frameHeight,
+    frame_rate: stream.framesPerSecond,
+    lost: stream.packetsLost,
+    bytes: stream.bytesReceived,
+    at_ms: stream.timestamp,
   };
 }
 
-/** Seconds from 1900, where NTP begins, to 1970, in ms: some browsers count playout from there. */
-const NTP_EPOCH_MS = 2_208_988_800_000;
-
-/** Delay by the sender reports: what camrelay's clock shows now, less what it showed for the picture on screen. */
-function playoutDelay(video, sender, trip) {
-  if (!video.estimatedPlayoutTimestamp || !sender?.remoteTimestamp) return null;
-  const shown = video.estimatedPlayoutTimestamp % NTP_EPOCH_MS;
-  const senderNow = video.timestamp - sender.timestamp + sender.remoteTimestamp + trip / 2;
-  const delay = senderNow - shown;
-  return delay >= 0 && delay < 60_000 ? delay : null;
+/** From the last packet of the next picture to its light, in ms; null where the browser does not tell. */
+function displayDelay(video) {
+  return new Promise((resolve) => {
+    setTimeout(() => resolve(null), NEXT_PICTURE_MS);
+    video.requestVideoFrameCallback?.((_, { receiveTime, expectedDisplayTime }) => {
+      resolve(receiveTime ? Math.max(0, expectedDisplayTime - receiveTime) : null);
+    });
+  });
 }
 
-/** Delay without sender reports: half a round trip, and the time from a picture's first packet to its decoding. */
-function pipelineDelay(video, trip) {
-  return video.framesDecoded ? trip / 2 + (video.totalProcessingDelay / video.framesDecoded) * 1000 : null;
+/** The same as the mean of all pictures so far. */
+function meanDelay({ framesDecoded, totalProcessingDelay }) {
+  return framesDecoded && totalProcessingDelay !== undefined ? (totalProcessingDelay / framesDecoded) * 1000 : null;
 }
