@@ -27,7 +27,7 @@ from benchmarks.whep import step as whep_step
 from benchmarks.whep.crowd import Crowd as WhepCrowd
 from camrelay.simulate.options import Picture
 
-WHEP_SERVERS = ("camrelay", "mediamtx", "go2rtc", "aiortc")
+WHEP_SERVERS = ("camrelay", "mediamtx", "go2rtc", "janus", "aiortc")
 HLS_SERVERS = ("camrelay", "mediamtx")
 
 OWED = {
@@ -53,7 +53,8 @@ async def watch_whep(run: Run, name: str, feed: Feed) -> list[whep_step.Step]:
     await server.start({"cam1": feed.url()})
     run.result.servers[name] = server.settings
     try:
-        async with WhepCrowd(sample_every=max(1, options.viewers // 20)) as crowd:
+        address, every = server.viewer_address, max(1, options.viewers // 20)
+        async with WhepCrowd(sample_every=every, address=address) as crowd:
             joined = await crowd.join(server.whep("cam1"), options.viewers, per_second=options.join_rate)
             await asyncio.sleep(options.settle)
             refused = crowd.failures.total()

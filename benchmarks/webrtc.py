@@ -41,7 +41,8 @@ async def ladder(run: Run, label: str, feed: Feed) -> list[Step]:
     await server.start({"cam1": feed.url()})
     run.result.servers[name] = server.settings
     try:
-        async with Crowd(gro=name == label, sample_every=options.sample_every) as crowd:
+        address, every = server.viewer_address, options.sample_every
+        async with Crowd(gro=name == label, sample_every=every, address=address) as crowd:
 
             async def at(size: int) -> Step:
                 count, failed = size - len(crowd.viewers), crowd.failures.total()

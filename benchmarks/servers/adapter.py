@@ -37,6 +37,8 @@ class Server(abc.ABC):
         self.settings: dict[str, str] = {}
         #: Prometheus page, "" without one.
         self.metrics_url = ""
+        #: Where WHEP viewers must come from.
+        self.viewer_address = "127.0.0.1"
         self._child: Child | None = None
 
     @classmethod

@@ -10,13 +10,14 @@ from benchmarks.servers.aiohttp_plain import AiohttpPlain
 from benchmarks.servers.aiortc_path import AiortcPath
 from benchmarks.servers.camrelay import Camrelay
 from benchmarks.servers.go2rtc import Go2rtc
+from benchmarks.servers.janus import Janus
 from benchmarks.servers.mediamtx import Mediamtx, MediamtxLazy
 from benchmarks.servers.nginx import Nginx
 
 #: By name; camrelay first.
 SERVERS: dict[str, type[Server]] = {
     server.name: server
-    for server in (Camrelay, Mediamtx, MediamtxLazy, Go2rtc, AiortcPath, Nginx, AiohttpPlain)
+    for server in (Camrelay, Mediamtx, MediamtxLazy, Go2rtc, Janus, AiortcPath, Nginx, AiohttpPlain)
 }
 
 

@@ -52,12 +52,20 @@ class Crowd:
         gro: receive runs of packets in one piece (UDP_GRO).
         sample_every: each n-th viewer decrypts what it gets, and reads the camera's clock.
         decode_every: each n-th of those decodes pictures too.
+        address: the local one of every viewer; another than loopback only for servers that refuse it.
         reports_s: seconds between receiver reports of a viewer, as browsers send them; 0 for none.
     """
 
     def __init__(
-        self, *, gro: bool = True, sample_every: int = 100, decode_every: int = 10, reports_s: float = 1.0
+        self,
+        *,
+        gro: bool = True,
+        sample_every: int = 100,
+        decode_every: int = 10,
+        address: str = "127.0.0.1",
+        reports_s: float = 1.0,
     ) -> None:
+        self._address = address
         self._datagrams = Datagrams(gro=gro)
         self._sample_every = sample_every
         self._decode_every = decode_every
@@ -98,7 +106,7 @@ class Crowd:
 
     def add(self) -> Viewer:
         """A viewer whose socket is read from now on, not yet joined."""
-        viewer = Viewer(self._datagrams, self._sampling(self._made))
+        viewer = Viewer(self._datagrams, self._sampling(self._made), self._address)
         self._made += 1
         self._by_fd[viewer.fd] = viewer
         self._epoll.register(viewer.fd, select.EPOLLIN)

@@ -47,13 +47,13 @@ class Viewer:
     `time.monotonic()` seconds. `bytes` are UDP payload bytes of SRTP and SRTCP.
     """
 
-    def __init__(self, datagrams: mmsg.Datagrams, sampling: Sampling = "count") -> None:
+    def __init__(self, datagrams: mmsg.Datagrams, sampling: Sampling, address: str) -> None:
         self._datagrams = datagrams
         self._sampling = sampling
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self.udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
         datagrams.prepare(self.udp, stamps=sampling != "count")
-        self.udp.bind(("127.0.0.1", 0))
+        self.udp.bind((address, 0))
         self.fd = self.udp.fileno()
         self._checks: stun.Checks | None = None
         self._handshake: dtls.Handshake | None = None
