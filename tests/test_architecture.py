@@ -49,6 +49,7 @@ CORES = {
     "auth.verifier",
     "audit.record",
     "audit.chain",
+    "audit.checkpoint",
     "audit.identity",
     "simulate.clock",
     "simulate.conversation",

@@ -478,6 +478,20 @@ async def test_who_may_change_cameras(house: House) -> None:
             house.gate.check_manager(make_request(token=house.token(**overrides)))
 
 
+async def test_a_flood_is_summed_up_once_a_minute(house: House) -> None:
+    """Not only at the end of the server."""
+    request = make_request()
+    for _ in range(101):
+        with pytest.raises(TokenMissing):
+            await house.gate.open_session(request, "door")
+    assert house.log.events[-1].count == 1
+    house.log.asked.clear()
+    house.clock.pass_time(61)
+    async with asyncio.timeout(2.0):
+        await house.log.asked.wait()
+    assert [event.count for event in house.log.events if event.camera == "*"] == [1]
+
+
 # Until when.
 
 

@@ -5,35 +5,23 @@ the day before, so the days form a chain. A checkpoint is a root that the log ha
 can later tell whether the lines below it are the same. Without a checkpoint kept elsewhere, whoever has both
 the disk and the signing key can write another history.
 
-Formats: RFC 6962 §2.1 and RFC 9162 §2.1 (trees, proofs), C2SP tlog-checkpoint and signed-note (checkpoints).
-Every check returns what it checked or raises ChainBroken.
+Formats: RFC 6962 §2.1 and RFC 9162 §2.1. Every check returns what it checked or raises ChainBroken.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
-import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import islice, zip_longest
 from typing import Annotated
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from msgspec import Meta
 
+from camrelay.audit.checkpoint import Checkpoint
 from camrelay.errors import ChainBroken
 
 EMPTY_ROOT = hashlib.sha256().digest()
-
-#: A checkpoint with a dozen witnesses has 2 kB.
-NOTE_LIMIT = 16_384
-_ED25519 = b"\x01"
-_DASH = "\N{EM DASH}"
-_NAME = re.compile(r"[^\s+]{1,200}")
-_SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
 def leaf_hash(line: bytes) -> bytes:
@@ -168,52 +156,6 @@ def verify_consistency(
         raise ChainBroken("the later tree does not begin with the earlier one", last=size - 1)
 
 
-class Checkpoint(msgspec.Struct, frozen=True):
-    """The root over the first `size` lines of the tree that `origin` names."""
-
-    origin: str
-    size: int
-    root: bytes
-
-    def text(self) -> str:
-        """What is signed (C2SP tlog-checkpoint)."""
-        return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
-
-
-def sign_checkpoint(checkpoint: Checkpoint, name: str, key: Ed25519PrivateKey) -> str:
-    """The signed note (C2SP signed-note) that `read_checkpoint` reads; `name` is the signer's."""
-    if not _NAME.fullmatch(name) or "\n" in checkpoint.origin or not checkpoint.origin:
-        raise ValueError("names have no spaces and no plus, origins one line")
-    text = checkpoint.text()
-    signature = _key_hash(name, key.public_key()) + key.sign(text.encode())
-    return f"{text}\n{_DASH} {name} {base64.b64encode(signature).decode()}\n"
-
-
-def read_checkpoint(note: str, keys: Mapping[str, Ed25519PublicKey]) -> Checkpoint:
-    """The checkpoint of a note that at least one of `keys`, by signer's name, has signed.
-
-    Signatures of others are passed over; a wrong one of ours is not.
-    """
-    text, blank, signatures = note.rpartition("\n\n")
-    if len(note) > NOTE_LIMIT or not blank or not signatures.endswith("\n"):
-        raise ChainBroken("not a signed note")
-    text += "\n"
-    verified = [_verify_signature(line, text, keys) for line in signatures[:-1].split("\n")]
-    if not any(verified):
-        raise ChainBroken("no known key has signed this checkpoint")
-    # Extension lines may follow the root.
-    origin, size, root, *_ = [*text.split("\n"), "", ""]
-    if not origin or not _SIZE.fullmatch(size) or len(digest := _decode(root)) != 32:
-        raise ChainBroken("not a checkpoint")
-    return Checkpoint(origin, int(size), digest)
-
-
-def verifier_key(name: str, key: Ed25519PublicKey) -> str:
-    """The public key as other tools of this format take it: name+hash+key (C2SP signed-note)."""
-    encoded = base64.b64encode(_ED25519 + key.public_bytes_raw()).decode()
-    return f"{name}+{_key_hash(name, key).hex()}+{encoded}"
-
-
 class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The first line of a day: which log, which day, and where the day before ended.
 
@@ -298,30 +240,3 @@ def _first_difference(leaves: Iterable[bytes], others: Iterable[bytes]) -> int |
 def _split(size: int) -> int:
     """The largest power of two below `size` (RFC 6962 §2.1)."""
     return 1 << (size - 1).bit_length() - 1
-
-
-def _key_hash(name: str, key: Ed25519PublicKey) -> bytes:
-    return hashlib.sha256(name.encode() + b"\n" + _ED25519 + key.public_bytes_raw()).digest()[:4]
-
-
-def _verify_signature(line: str, text: str, keys: Mapping[str, Ed25519PublicKey]) -> bool:
-    """Whether one of `keys` made the signature in a line of a note."""
-    dash, _, rest = line.partition(" ")
-    name, _, encoded = rest.partition(" ")
-    if dash != _DASH or not _NAME.fullmatch(name):
-        raise ChainBroken("not a signed note")
-    signature, key = _decode(encoded), keys.get(name)
-    if key is None or signature[:4] != _key_hash(name, key):
-        return False
-    try:
-        key.verify(signature[4:], text.encode(errors="replace"))
-    except InvalidSignature:
-        raise ChainBroken(f"the signature of {name} is wrong") from None
-    return True
-
-
-def _decode(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise ChainBroken("not a signed note") from None

@@ -3,7 +3,7 @@
 The chained envelope of an event names nobody: a person appears as a pseudonym of the month, and everything
 that could identify them lies in a sidecar beside the chain. The envelope holds a salted commitment to the
 sidecar, so the sidecar cannot be exchanged, and can be deleted without touching the chain. Destroying a
-person's key makes their pseudonyms unlinkable and their sealed details noise; destroying a day's key does that
+person's key makes their pseudonyms unlinkable and their sealed details noise; destroying a day's key does so
 to its addresses.
 
 Random values (keys, salts, nonces) come from the caller.
@@ -14,7 +14,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import hmac
-from ipaddress import IPv4Address, IPv6Address, ip_network
+from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated
 
 import msgspec
@@ -79,7 +79,8 @@ def trace(address: IPv4Address | IPv6Address | None, mode: IpMode, day_key: byte
     if address is None or mode is IpMode.NONE:
         return Trace()
     bits = 24 if address.version == 4 else 48
-    network = str(ip_network((address, bits), strict=False))
+    host_bits = address.max_prefixlen - bits
+    network = f"{type(address)(int(address) >> host_bits << host_bits)}/{bits}"
     if mode is IpMode.PREFIX:
         return Trace(network)
     return Trace(network, _mac(day_key, _ADDRESS + address.packed))
