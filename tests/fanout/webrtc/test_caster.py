@@ -36,15 +36,25 @@ class RecordingPort:
         self.sent: dict[Address, list[int]] = defaultdict(list)
         self.order: list[Address] = []
         self.blocked: set[Address] = set()
+        self.unreachable: set[Address] = set()
+        self.forgiven: list[Address] = []
         self.becomes_writable = True
         self.changed = asyncio.Event()
 
-    def send_run(self, run: Run, address: Address) -> None:
-        if address in self.blocked:
-            raise BlockingIOError
-        self.order.append(address)
-        for at in range(0, len(run.datagrams), run.slot_bytes):
-            self.send(bytes(run.datagrams[at : at + run.slot_bytes]), address)
+    def sending(self, run: Run) -> Callable[[Address], object]:
+        def send(address: Address) -> None:
+            if address in self.blocked:
+                raise BlockingIOError
+            if address in self.unreachable:
+                raise OSError
+            self.order.append(address)
+            for at in range(0, len(run.datagrams), run.slot_bytes):
+                self.send(bytes(run.datagrams[at : at + run.slot_bytes]), address)
+
+        return send
+
+    def forgive(self, error: OSError, run: Run, address: Address) -> None:
+        self.forgiven.append(address)
 
     def send(self, data: bytes, address: Address) -> None:
         self.sent[address].append(int.from_bytes(data[2:4]))
@@ -287,6 +297,16 @@ class TestRounds:
         assert [len(room.numbers(viewer)) for viewer in viewers] == [3, 2, 3]
         assert viewers[1].viewer.end_reason == EndReason.CLIENT_GONE
 
+    async def test_a_viewer_that_cannot_be_reached_hurts_nobody_else(self, room: Room) -> None:
+        """The port decides what to do about it; the others get their packets."""
+        viewers = [room.enter() for _ in range(3)]
+        await room.publish(*make_gop(0, units=2))
+        room.port.unreachable = {viewers[1].address}
+        await room.publish(make_au(2 * STEP))
+
+        assert [len(room.numbers(viewer)) for viewer in viewers] == [3, 2, 3]
+        assert room.port.forgiven == [viewers[1].address]
+
     async def test_a_mistake_of_ours_costs_one_gop(
         self, room: Room, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -386,10 +406,10 @@ class TestLagging:
         """The newest key frame in the queue is where everybody goes on."""
         viewer = room.enter()
         await room.publish(*make_gop(0, units=2))
-        for au in (make_au(2 * STEP), make_au(3 * STEP, is_key=True)):
+        for au in (make_au(2 * STEP), make_au(3 * STEP), make_au(4 * STEP, is_key=True)):
             room.hub.publish(au)
         monkeypatch.setattr(caster_module, "MAX_PENDING_S", -1.0)
-        room.hub.publish(make_au(4 * STEP))
+        room.hub.publish(make_au(5 * STEP))
         monkeypatch.undo()
         await room.port.settle()
 

@@ -172,7 +172,7 @@ class TestReports:
         sender = make_sender()
         sender.begin(gop(100), 0.0)
         drain(sender, newest=0)
-        sender.octets = 200
+        sender.viewer.bytes_sent += 10 * (12 + 20 + 16)
         list(sender.retransmit([100], 1.0))
         browser = GcmSession(*BROWSER_KEYS, *KEYS)
 

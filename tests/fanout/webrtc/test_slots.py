@@ -11,9 +11,11 @@ FORM = PacketFormat(7, 102)
 def test_headers_stand_where_the_datagrams_begin() -> None:
     """Each slot begins with the header that is also the authenticated data; the rest is the viewer's."""
     packets = Packets(10, 20, 0, (bytes(PAYLOAD_BYTES), bytes(5)), False)
+    slots = Slots(12, 16)
 
-    run = Slots(12, 16).lay(FORM, packets, 0, 2)
+    run = slots.lay(FORM, packets, 0, 2)
 
+    assert slots.run is run
     assert len(run.datagrams) == run.slot_bytes + 12 + 5 + 16
     for (sequence, payload, header, out), index in zip(run.rows, (0, 1), strict=True):
         at = index * run.slot_bytes
@@ -25,14 +27,13 @@ def test_headers_stand_where_the_datagrams_begin() -> None:
 
 
 def test_a_run_knows_its_numbers() -> None:
-    """A later run of an access unit does not start it, and counts its own octets."""
+    """A later run of an access unit does not start it."""
     packets = Packets(65_530, 20, 0, (bytes(9), bytes(PAYLOAD_BYTES), bytes(3)), False)
 
     first, second = (Slots(12, 10).lay(FORM, packets, *span) for span in ((0, 1), (1, 3)))
 
-    assert (first.first, first.end, first.starts, first.octets) == (65_530, 65_531, True, 9)
-    assert (second.first, second.end, second.starts) == (65_531, 65_533, False)
-    assert second.octets == PAYLOAD_BYTES + 3
+    assert (first.first, first.end, first.starts, first.count) == (65_530, 65_531, True, 1)
+    assert (second.first, second.end, second.starts, second.count) == (65_531, 65_533, False, 2)
     assert first.rollover == second.rollover == 0
 
 

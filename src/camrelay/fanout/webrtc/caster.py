@@ -277,48 +277,50 @@ class Caster:
         """Sends the packets [start, stop) to viewers of one kind, a slice of them in each turn."""
         form, slots = senders[0].form, _slots(senders[0].form.header_bytes, senders[0].tag_bytes)
         step = max(1, PACKETS_PER_TURN // (stop - start))
-        at = 0
-        while at < len(senders):
+        run = None
+        for at in range(0, len(senders), step):
             some = senders[at : at + step]
             await self._turns.take((stop - start) * len(some))
-            done = self._transmit(slots.lay(form, packets, start, stop), some)
-            if done < len(some):
-                await self._unblock(some[done], packets.first + start, packets.first + stop)
-                done += 1
-            at += done
+            while True:
+                if run is None or run is not slots.run:
+                    # The first time, or somebody else has used the slots meanwhile.
+                    run = slots.lay(form, packets, start, stop)
+                blocked = self._transmit(run, some)
+                if blocked is None:
+                    break
+                await self._unblock(blocked, run)
 
-    def _transmit(self, run: Run, senders: Sequence[Sender]) -> int:
-        """Encrypts and sends a run to one viewer after the other; stops at one that finds the socket full.
+    def _transmit(self, run: Run, senders: Sequence[Sender]) -> Sender | None:
+        """Encrypts and sends a run to one viewer after the other.
 
         Returns:
-            How many of the viewers are done with.
+            The viewer that found the socket full, None when all are done with.
         """
-        first, octets, size_bytes, send_run = run.first, run.octets, len(run.datagrams), self._port.send_run
-        done = served = 0
-        try:
-            for sender in senders:
-                # Otherwise it is gone, or was taken out of the round since that began.
-                if sender.stream.next == first:
-                    try:
-                        sender.stream.protect(run)
-                    except ValueError:
-                        logger.exception("a viewer cannot be sent to", extra={"camera": self._hub.camera})
-                        sender.viewer.end(EndReason.CLIENT_GONE)
-                        done += 1
-                        continue
-                    send_run(run, sender.address)
-                    sender.octets += octets
+        first, size_bytes, send = run.first, len(run.datagrams), self._port.sending(run)
+        # Whoever is elsewhere in its numbers is gone, or was taken out of the round since that began.
+        queue = iter([sender for sender in senders if sender.stream.next == first])
+        served, blocked, is_done = 0, None, False
+        while not is_done:
+            try:
+                # The innermost loop of the relay: whatever is done here is done for each viewer.
+                for sender in queue:
+                    sender.stream.protect(run)
+                    send(sender.address)
                     sender.viewer.bytes_sent += size_bytes
                     served += 1
-                done += 1
-        except BlockingIOError:
-            return done
-        finally:
-            self._count_packets.inc(served * len(run.rows))
-            self._count_bytes.inc(served * size_bytes)
-        return done
+                is_done = True
+            except BlockingIOError:
+                blocked, is_done = sender, True
+            except OSError as error:
+                self._port.forgive(error, run, sender.address)
+            except ValueError:
+                logger.exception("a viewer cannot be sent to", extra={"camera": self._hub.camera})
+                sender.viewer.end(EndReason.CLIENT_GONE)
+        self._count_packets.inc(served * len(run.rows))
+        self._count_bytes.inc(served * size_bytes)
+        return blocked
 
-    async def _unblock(self, sender: Sender, first: int, end: int) -> None:
+    async def _unblock(self, sender: Sender, run: Run) -> None:
         """Waits for room in the socket and sends what found none."""
         try:
             async with asyncio.timeout(MAX_BLOCKED_S):
@@ -326,9 +328,10 @@ class Caster:
         except TimeoutError:
             self.lag(sender)
             return
-        for index in range(first, end):
+        for index in range(run.first, run.end):
             if datagram := sender.stream.again(index & 0xFFFF):
                 self._port.send(datagram, sender.address)
+                sender.viewer.bytes_sent += len(datagram)
 
 
 class Pace:

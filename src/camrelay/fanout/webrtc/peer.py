@@ -221,7 +221,6 @@ class Peer:
         answered = 0
         for datagram in sender.retransmit(sequences, self._loop.time()):
             self._port.send(datagram, sender.address)
-            self._viewer.bytes_sent += len(datagram)
             answered += 1
         self._caster.count_retransmissions(answered, len(sequences) - answered)
 

@@ -36,7 +36,7 @@ class Sender:
     """One viewer's outgoing stream.
 
     Args:
-        viewer: whose `bytes_sent` is kept.
+        viewer: whose `bytes_sent` is kept, here for retransmissions and by the caster for everything else.
         session: its keys.
         form: of its media packets; viewers with equal forms share headers.
         rtx: of its retransmissions, None when it did not offer RTX (RFC 4588).
@@ -73,13 +73,13 @@ class Sender:
         self.form = form
         self.tag_bytes = session.tag_bytes
         self.stream = session.stream(form, round(keep_s * CLOCK_RATE))
-        self.octets = 0
         self._session = session
         self._rtx_form = rtx
         self._rtx = session.stream(rtx) if rtx else None
         self._cname = cname.encode()
         self._start = start
         self._repeated = 0
+        self._repeated_bytes = 0
         self._lags: deque[float] = deque(maxlen=MAX_LAGS)
         self._allowance = float(RETRANSMISSIONS)
         self._allowed_s = 0.0
@@ -117,6 +117,8 @@ class Sender:
             datagram = self._repeat(sequence) if self._allowance >= 1 else None
             if datagram is not None:
                 self._allowance -= 1
+                self._repeated_bytes += len(datagram)
+                self.viewer.bytes_sent += len(datagram)
                 yield datagram
 
     def _repeat(self, sequence: int) -> bytes | None:
@@ -143,9 +145,14 @@ class Sender:
                 now_us=now_us,
                 timestamp=timestamp,
                 packets=self.stream.count + self._repeated,
-                octets=self.octets,
+                octets=self._octets(),
             )
         )
+
+    def _octets(self) -> int:
+        """Payload bytes of the media stream, out of what was sent in all."""
+        overhead_bytes = self.form.header_bytes + self.tag_bytes
+        return max(0, self.viewer.bytes_sent - self._repeated_bytes - self.stream.count * overhead_bytes)
 
     def goodbye(self) -> bytes:
         """The BYE that ends the stream, encrypted."""

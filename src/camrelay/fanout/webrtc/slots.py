@@ -19,15 +19,14 @@ class Run:
     Attributes:
         datagrams: all packets back to back, each `slot_bytes` long but the last.
         buffers: the same as sendmsg wants it.
-        octets: payload bytes, as sender reports count them.
     """
 
     __slots__ = (
         "buffers",
+        "count",
         "datagrams",
         "end",
         "first",
-        "octets",
         "packets",
         "rollover",
         "rows",
@@ -42,18 +41,17 @@ class Run:
         rows: list[Row],
         datagrams: memoryview,
         slot_bytes: int,
-        octets: int,
     ) -> None:
         self.packets = packets
         self.first = packets.first + start
         self.end = self.first + len(rows)
+        self.count = len(rows)
         self.rollover = self.first >> 16
         self.starts = start == 0
         self.rows = rows
         self.datagrams = datagrams
         self.buffers = [datagrams]
         self.slot_bytes = slot_bytes
-        self.octets = octets
 
 
 class Slots:
@@ -65,6 +63,8 @@ class Slots:
     """
 
     def __init__(self, header_bytes: int, tag_bytes: int) -> None:
+        #: What was laid last, and can be used until something else is laid.
+        self.run: Run | None = None
         self.slot_bytes = header_bytes + PAYLOAD_BYTES + tag_bytes
         self._header_bytes = header_bytes
         self._tag_bytes = tag_bytes
@@ -75,7 +75,7 @@ class Slots:
     def lay(self, form: PacketFormat, packets: Packets, start: int, stop: int) -> Run:
         """Writes the headers of the packets [start, stop); whatever was laid before is overwritten."""
         rows: list[Row] = []
-        buffer, step, at, octets = self._buffer, self.slot_bytes, 0, 0
+        buffer, step, at = self._buffer, self.slot_bytes, 0
         for index in range(start, stop):
             header = form.header(packets, index)
             payload = packets.payloads[index]
@@ -84,7 +84,7 @@ class Slots:
             if len(payload) != PAYLOAD_BYTES:
                 out = out[: len(payload) + self._tag_bytes]
             rows.append((packets.first + index & 0xFFFF, payload, header, out))
-            octets += len(payload)
             at += step
         end = at - step + self._header_bytes + len(out)
-        return Run(packets, start, rows, buffer[:end], step, octets)
+        self.run = Run(packets, start, rows, buffer[:end], step)
+        return self.run

@@ -76,7 +76,10 @@ class Stream(ABC):
         Raises:
             ValueError: a sequence number would be used twice.
         """
-        self._claim(run.first, run.end)
+        if run.first < self.next:
+            raise ValueError(f"sequence number {run.first} was used before")
+        self.next = run.end
+        self.count += run.count
         if run.starts:
             sent = self._sent
             sent.append(run.packets)
@@ -91,7 +94,10 @@ class Stream(ABC):
         Raises:
             ValueError: the sequence number would be used twice.
         """
-        self._claim(index, index + 1)
+        if index < self.next:
+            raise ValueError(f"sequence number {index} was used before")
+        self.next = index + 1
+        self.count += 1
         return self._seal(index, header, payload)
 
     def find(self, sequence: int) -> tuple[Packets, int] | None:
@@ -123,12 +129,6 @@ class Stream(ABC):
     def close(self) -> None:
         """Refuses everything from now on."""
         self.next = _NEVER
-
-    def _claim(self, first: int, end: int) -> None:
-        if first < self.next:
-            raise ValueError(f"sequence number {first} was used before")
-        self.next = end
-        self.count += end - first
 
     @abstractmethod
     def _seal_run(self, run: Run) -> None: ...

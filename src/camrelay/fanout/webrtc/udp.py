@@ -8,10 +8,12 @@ Sending uses UDP_SEGMENT where the kernel has it: one system call for a run of p
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
-import functools
 import logging
 import socket
+from collections.abc import Callable
+from functools import cache, partial
 from struct import pack
 from typing import Protocol
 
@@ -44,7 +46,7 @@ _UDP_SEGMENT = 103
 _RTCP_TYPES = range(192, 224)
 
 
-@functools.cache
+@cache
 def _segmented(size: int) -> list[tuple[int, int, bytes]]:
     """The control message that makes the kernel cut what it is given into datagrams of `size` bytes."""
     return [(socket.IPPROTO_UDP, _UDP_SEGMENT, pack("=H", size))]
@@ -157,30 +159,30 @@ class Port:
         except OSError:
             metrics.webrtc_datagrams_dropped.labels("not_sent").inc()
 
-    def send_run(self, run: Run, address: Address) -> None:
-        """Sends the packets of a run, in one call where the kernel can.
+    def sending(self, run: Run) -> Callable[[Address], object]:
+        """What sends the packets of a run to an address, in one call where the kernel can.
 
-        Raises:
-            BlockingIOError: nothing was sent, the socket is full.
+        Made once per run, as it is called once per viewer. It raises BlockingIOError when the socket is full
+        and nothing was sent; any other OSError is for `forgive`.
         """
         assert self._socket is not None
-        try:
-            if len(run.rows) == 1:
-                self._socket.sendto(run.datagrams, address)
-            elif self._has_gso:
-                self._socket.sendmsg(run.buffers, _segmented(run.slot_bytes), 0, address)
-            else:
-                self._send_each(run, address)
-        except BlockingIOError:
-            raise
-        except OSError as error:
-            if error.errno in (errno.EIO, errno.EINVAL) and self._has_gso:
-                # The route's device cannot segment (UDP checksums not offloaded): go on without.
-                logger.warning("UDP segmentation does not work here, sending packets one by one")
-                self._has_gso = False
-                self._send_each(run, address)
-                return
+        if len(run.rows) == 1:
+            return partial(self._socket.sendto, run.datagrams)
+        if self._has_gso:
+            return partial(self._socket.sendmsg, run.buffers, _segmented(run.slot_bytes), 0)
+        return partial(self._send_each, run)
+
+    def forgive(self, error: OSError, run: Run, address: Address) -> None:
+        """Deals with a run that could not be sent: another way, or it is lost, as any datagram may be."""
+        if error.errno not in (errno.EIO, errno.EINVAL):
             metrics.webrtc_datagrams_dropped.labels("not_sent").inc(len(run.rows))
+            return
+        if self._has_gso:
+            # The route's device cannot segment (UDP checksums not offloaded): go on without.
+            logger.warning("UDP segmentation does not work here, sending packets one by one")
+            self._has_gso = False
+        with contextlib.suppress(BlockingIOError):
+            self._send_each(run, address)
 
     def _send_each(self, run: Run, address: Address) -> None:
         assert self._socket is not None
@@ -191,6 +193,8 @@ class Port:
                 if at == 0:
                     raise
                 # The first ones are out; the rest of the run is a loss that a NACK can mend.
+                metrics.webrtc_datagrams_dropped.labels("not_sent").inc()
+            except OSError:
                 metrics.webrtc_datagrams_dropped.labels("not_sent").inc()
 
     async def writable(self) -> None:
