@@ -1,0 +1,1 @@
+"""What cameras do wrong, done on purpose in front of viewers."""
