@@ -100,6 +100,13 @@ async def test_bodies_are_packed_only_for_those_who_unpack(client: Client) -> No
     assert packed.headers["Vary"] == plain.headers["Vary"] == "Accept-Encoding"
 
 
+async def test_browsers_find_an_icon_everywhere(client: Client) -> None:
+    """The address that browsers try by themselves is no error."""
+    answer = await client.get("/favicon.ico")
+
+    assert (answer.status, answer.content_type) == (200, "image/svg+xml")
+
+
 async def test_a_head_request_is_answered_without_a_body(client: Client) -> None:
     """Monitoring asks HEAD."""
     answer = await client.head("/")

@@ -108,6 +108,7 @@ class Pages:
             "/cameras/{camera:[a-z0-9][a-z0-9_-]*}": self.camera,
             "/embed/{camera:[a-z0-9][a-z0-9_-]*}": self.embed,
             "/player.js": self.player,
+            "/favicon.ico": self.icon,
             "/static/{version}/{name:.+}": self.static,
         }
         return [(method, path, handler) for path, handler in table.items() for method in ("GET", "HEAD")]
@@ -127,6 +128,10 @@ class Pages:
     async def player(self, request: web.Request) -> web.Response:
         """The module for other sites: a lasting address for whatever version there is."""
         return _answer(request, self._player, {**_FILE_HEADERS, "Cache-Control": "no-cache"})
+
+    async def icon(self, request: web.Request) -> web.Response:
+        """What browsers ask for by themselves where no page names an icon."""
+        return _answer(request, self._files["icon.svg"], {**_FILE_HEADERS, "Cache-Control": "max-age=86400"})
 
     async def static(self, request: web.Request) -> web.Response:
         """A file. A page older than the last upgrade names another version and gets today's, not to keep."""
