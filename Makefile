@@ -8,12 +8,14 @@ ARGS ?=
 BIN := .venv/bin
 RUNTIME := .venv/runtime.stamp
 DEV := .venv/dev.stamp
+RECORDED := node_modules/onvif/package.json
 VENDOR := src/camrelay/web/static/vendor
 HLS_JS := $(VENDOR)/hls.light.min.mjs
 UV := uv==0.13.9
 
 PIP_INSTALL := .ci/retry $(BIN)/pip install --quiet --disable-pip-version-check
 LOCKED := --require-hashes --only-binary :all:
+NPM_CI := .ci/retry $(BIN)/npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier
 INSTALL_CHECKOUT := $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 COMPILE := $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \
 	--generate-hashes --no-header --no-annotate --upgrade pyproject.toml
@@ -30,7 +32,7 @@ help:
 demo: $(RUNTIME) $(HLS_JS)
 	$(BIN)/camrelay demo $(ARGS)
 
-test: $(DEV) $(HLS_JS) lint types
+test: $(DEV) $(HLS_JS) $(RECORDED) lint types
 	$(BIN)/pytest $(ARGS)
 
 lint: $(DEV)
@@ -58,10 +60,15 @@ $(DEV): requirements-dev.lock pyproject.toml | packages-test $(BIN)/pip
 	touch $(RUNTIME) $@
 
 $(HLS_JS): package-lock.json | $(RUNTIME)
-	.ci/retry $(BIN)/npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier
+	$(NPM_CI) --omit=dev
 	mkdir -p $(VENDOR)
 	cp node_modules/hls.js/dist/hls.light.min.mjs $@
 	cp node_modules/hls.js/LICENSE $(VENDOR)/hls.LICENSE
+
+# Answers of an ONVIF device, which tests play back.
+$(RECORDED): package-lock.json | $(HLS_JS)
+	$(NPM_CI)
+	touch $@
 
 lock: $(DEV)
 	$(PIP_INSTALL) $(UV)

@@ -7,12 +7,15 @@ of ours, it is bounded in every direction, and the address that counts is the on
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
-from xml.parsers import expat
 
 import msgspec
+
+from camrelay.errors import BadAnswer
+from camrelay.ingest.device import bracketed, printable
+from camrelay.ingest.soap import parse
 
 MULTICAST = IPv4Address("239.255.255.250")
 PORT = 3702
@@ -25,8 +28,6 @@ MAX_FOUND = 256
 MAX_FOUND_PER_ADDRESS = 16
 #: Answers looked at in one search: each probe asks thrice, and both types.
 MAX_ANSWERS = 4_096
-
-MAX_TEXT = 80
 
 #: Many devices answer only one of the two (§7.3.2.1); some answer neither when both stand in one message.
 TYPES = ("", "dn:NetworkVideoTransmitter")
@@ -93,50 +94,20 @@ def parse_answer(data: bytes) -> Answer | None:
     """Reads a datagram, None when it is no ProbeMatches message or breaks a limit."""
     if len(data) > MAX_ANSWER_BYTES:
         return None
-    reader = _Reader()
-    parser = expat.ParserCreate(namespace_separator=" ")
-    parser.StartDoctypeDeclHandler = _refuse
-    parser.StartElementHandler = reader.start
-    parser.EndElementHandler = reader.end
-    parser.CharacterDataHandler = reader.text
     try:
-        parser.Parse(data, True)
-    except (expat.ExpatError, ValueError, LookupError):
+        envelope = parse(data)
+    except BadAnswer:
         return None
-    return Answer(reader.relates_to, tuple(reader.matches)) if reader.matches else None
-
-
-def _refuse(*_: object) -> None:
-    raise ValueError("no message of ONVIF has a document type")
-
-
-class _Reader:
-    """Collects the texts that count, by local name: devices disagree about namespaces."""
-
-    def __init__(self) -> None:
-        self.relates_to = ""
-        self.matches: list[Match] = []
-        self._texts: dict[str, str] = {}
-        self._open = ""
-
-    def start(self, name: str, _: object) -> None:
-        self._open = name.rpartition(" ")[2]
-        if self._open == "ProbeMatch":
-            self._texts = {}
-        else:
-            self._texts[self._open] = ""
-
-    def end(self, name: str) -> None:
-        local = name.rpartition(" ")[2]
-        if local == "RelatesTo":
-            self.relates_to = self._texts[local].strip()
-        elif local == "ProbeMatch":
-            self.matches.append(Match(*(self._texts.get(key, "") for key in ("Types", "Scopes", "XAddrs"))))
-        self._open = ""
-
-    def text(self, data: str) -> None:
-        if self._open in self._texts:
-            self._texts[self._open] += data
+    matches = envelope.find("Body", "ProbeMatches")
+    if matches is None:
+        return None
+    return Answer(
+        envelope.at("Header", "RelatesTo"),
+        tuple(
+            Match(match.at("Types"), match.at("Scopes"), match.at("XAddrs"))
+            for match in matches.all("ProbeMatch")
+        ),
+    )
 
 
 class Findings:
@@ -180,12 +151,11 @@ def _found(match: Match, address: str) -> Found | None:
     scopes: dict[str, str] = {}
     for scope in match.scopes.split()[:64]:
         if matched := _SCOPE.fullmatch(scope):
-            scopes.setdefault(matched[1].lower(), _printable(unquote(matched[2])))
-    host = f"[{address}]" if isinstance(_address(address), IPv6Address) else address
+            scopes.setdefault(matched[1].lower(), printable(unquote(matched[2])))
     return Found(
         host=address,
         port=port,
-        xaddr=f"{scheme}://{host}:{port}{path}",
+        xaddr=f"{scheme}://{bracketed(address)}:{port}{path}",
         is_onvif="NetworkVideoTransmitter" in match.types or bool(scopes),
         **scopes,
     )
@@ -200,12 +170,3 @@ def _service(xaddr: str) -> tuple[str, str, int, str] | None:
         return None
     path = parts.path or "/"
     return (parts.scheme, parts.hostname or "", port, path) if _PATH.fullmatch(path) else None
-
-
-def _address(text: str) -> IPv4Address | IPv6Address:
-    return IPv6Address(text) if ":" in text else IPv4Address(text)
-
-
-def _printable(text: str) -> str:
-    """One short line of it, without what a terminal or a reader could be tricked by."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:MAX_TEXT]

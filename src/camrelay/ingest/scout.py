@@ -1,0 +1,82 @@
+"""Looks at a camera or a device before it is registered: what the relay asks of the processes that do it.
+
+The relay resolves and checks every address itself; a process is only ever told addresses that are allowed.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from camrelay import config
+from camrelay.ingest.device import Device, Question, bracketed
+from camrelay.ingest.egress import EgressPolicy, parse_camera_url
+from camrelay.ingest.errand import Errands
+from camrelay.ingest.resolve import resolve
+
+#: A device with 64 profiles answers 130 calls; one that hangs costs 5 s a call and is given up here.
+DESCRIBE_S = 30.0
+#: For a key frame in time, or not at all.
+SYNCHRONIZE_S = 10.0
+
+
+class Access(msgspec.Struct, frozen=True):
+    """How to reach an ONVIF device, and who asks. `host` is a name or an IP address."""
+
+    host: str
+    port: int = 80
+    username: str = ""
+    password: str = ""
+    is_tls: bool = False
+
+
+class Scout:
+    """Asks devices and cameras.
+
+    Args:
+        may_send_password: whether a device that takes nothing else may be shown the password itself.
+    """
+
+    def __init__(self, egress: config.Egress, *, may_send_password: bool = False) -> None:
+        self._allow = egress.allow
+        self._policy = EgressPolicy(egress)
+        self._may_send_password = may_send_password
+        self._errands = Errands()
+
+    async def describe(self, access: Access) -> Device:
+        """What an ONVIF device offers.
+
+        Raises:
+            ConfigError: the host is no host.
+            EgressDenied: the device, or a service it names, is where no camera may be.
+            CameraUnreachable, CameraAuthFailed, BadAnswer: it does not answer, or not so.
+            Overloaded, WorkerLost: not its fault.
+        """
+        question = await self._question(access)
+        answer = await self._errands.run("onvif", msgspec.json.encode(question), limit_s=DESCRIBE_S)
+        return msgspec.json.decode(answer, type=Device)
+
+    async def synchronize(self, access: Access, profile: str) -> None:
+        """Asks a profile's encoder for a key frame now, where the device can do that.
+
+        Raises:
+            SourceError: as of `describe`.
+        """
+        question = msgspec.structs.replace(await self._question(access), profile=profile)
+        await self._errands.run("onvif", msgspec.json.encode(question), limit_s=SYNCHRONIZE_S)
+
+    async def _question(self, access: Access) -> Question:
+        # The host and port of a device obey the rules of a camera's.
+        url = parse_camera_url(f"rtsp://{bracketed(access.host)}:{access.port}")
+        self._policy.check_url(url)
+        address = (await resolve(url.host.strip("[]"), url.port))[0]
+        self._policy.check(address, url.port)
+        return Question(
+            address=str(address),
+            port=url.port,
+            authority=url.authority,
+            username=access.username,
+            password=access.password,
+            is_tls=access.is_tls,
+            may_send_password=self._may_send_password,
+            allow=self._allow,
+        )
