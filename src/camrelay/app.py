@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from aiohttp import web
@@ -20,6 +22,7 @@ from camrelay.auth.keys import KeyRing
 from camrelay.auth.lease import Handle, HandleKind
 from camrelay.auth.revocation import RevocationFile
 from camrelay.errors import NotReady
+from camrelay.fanout.hls.express import ExpressRunner
 from camrelay.fanout.hls.handler import HlsServer
 from camrelay.fanout.webrtc.server import WebrtcServer
 from camrelay.ingest.fleet import Fleet
@@ -61,7 +64,7 @@ class App:
             trusted_proxies=options.server.trusted_proxies,
             hls_idle_timeout_s=options.hls.idle_timeout_s,
         )
-        self._hls = HlsServer(options.hls)
+        self._hls = HlsServer(options.hls, directory)
         self._webrtc = WebrtcServer(options.webrtc)
         self._fleet = Fleet(options.ingest, options.egress)
         self._store = Store(
@@ -87,7 +90,8 @@ class App:
             await self._fleet.start()
             await self._store.open()
             await self._lineup.open()
-            viewers = await self._listen(build(self._routes()), options.server.listen)
+            express = partial(ExpressRunner, find_viewer=self._gate.running, find_answer=self._hls.find)
+            viewers = await self._listen(build(self._routes()), options.server.listen, express)
             self.http_port = port_of(viewers)
             if options.metrics.enabled:
                 await self._listen(build([Route("GET", "/metrics", _metrics)]), options.metrics.listen)
@@ -110,6 +114,7 @@ class App:
                 for runner in self._runners:
                     await runner.cleanup()
                 await self._fleet.stop()
+                await self._hls.close()
         except TimeoutError:
             logger.warning("the stop took too long, leaving the rest to the system")
         if self._lag is not None:
@@ -161,8 +166,13 @@ class App:
             ]
         return routes
 
-    async def _listen(self, app: web.Application, address: str) -> web.AppRunner:
-        runner = await listen(app, address)
+    async def _listen(
+        self,
+        app: web.Application,
+        address: str,
+        make_runner: Callable[..., web.AppRunner] = web.AppRunner,
+    ) -> web.AppRunner:
+        runner = await listen(app, address, make_runner)
         self._runners.append(runner)
         return runner
 

@@ -118,13 +118,18 @@ def build(routes: Iterable[Route]) -> web.Application:
     return app
 
 
-async def listen(app: web.Application, address: str) -> web.AppRunner:
+async def listen(
+    app: web.Application, address: str, make_runner: Callable[..., web.AppRunner] = web.AppRunner
+) -> web.AppRunner:
     """Starts serving `app` on an address such as "127.0.0.1:8080".
+
+    Args:
+        make_runner: takes the application and AppRunner's options.
 
     Raises:
         ConfigError: the address is taken or not this machine's.
     """
-    runner = web.AppRunner(
+    runner = make_runner(
         app,
         access_log=None,  # it would print paths, and a path may be a capability
         keepalive_timeout=KEEPALIVE_S,

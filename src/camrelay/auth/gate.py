@@ -170,13 +170,24 @@ class Gate:
         """
         secret = request.match_info.get("secret")
         if secret is not None and protocol is Protocol.HLS and action is Action.WATCH:
-            session = self._sessions.by_secret(secret)
-            if session is not None and (viewing := session.hls) is not None and viewing.recorded is None:
-                now = self._now()
-                if now < session.deadline and session.camera == camera:
-                    viewing.used_at = now
-                    return viewing.viewer
+            viewer = self.running(secret, camera)
+            if viewer is not None:
+                return viewer
         return await self._admit(request, secret, camera, protocol, action)
+
+    def running(self, secret: str, camera: str) -> Viewer | None:
+        """The HLS viewing that a media session's secret leads to; None when `authorize` has to decide.
+
+        Being asked counts as a request of the viewing.
+        """
+        session = self._sessions.by_secret(secret)
+        if session is None or (viewing := session.hls) is None or viewing.recorded is not None:
+            return None
+        now = self._now()
+        if now >= session.deadline or session.camera != camera:
+            return None
+        viewing.used_at = now
+        return viewing.viewer
 
     async def revoke(self, handle: Handle, reason: EndReason = EndReason.REVOKED) -> int:
         """Ends every session that hangs on `handle` before the first wait, and returns how many.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import aiohttp
 from aiohttp import web
@@ -11,6 +12,7 @@ from aiohttp import web
 from builders import make_gop
 from camrelay import config
 from camrelay.errors import CamrelayError
+from camrelay.fanout.hls.express import ExpressRunner
 from camrelay.fanout.hls.handler import HlsServer
 from camrelay.fanout.hub import Hub
 from camrelay.model import CLOCK_RATE, AccessUnit, CameraId, Protocol, Viewer
@@ -27,7 +29,12 @@ class Served:
         self.server.attach(self.hub, is_public=is_public)
         self.viewer = make_viewer()
         self.errors: list[CamrelayError] = []
+        #: Paths that went aiohttp's way.
+        self.ordinary: list[str] = []
+        #: Whether the gate knows the viewing without being asked.
+        self.is_known = True
         self.url = ""
+        self.address = ("", 0)
         self.client: aiohttp.ClientSession
         self.dts = 0
 
@@ -56,13 +63,20 @@ def make_viewer() -> Viewer:
 
 
 @asynccontextmanager
-async def serve(options: config.Hls | None = None, *, is_public: bool = False) -> AsyncIterator[Served]:
+async def serve(
+    options: config.Hls | None = None,
+    *,
+    is_public: bool = False,
+    is_express: bool = False,
+    keepalive_s: float = 15.0,
+) -> AsyncIterator[Served]:
     """Serves one camera on a free port. Errors are answered by their class name, as status 418."""
     served = Served(options or config.Hls(), is_public=is_public)
     app = web.Application()
     for method, path, handler in served.server.routes():
 
         async def handle(request: web.Request, handler=handler) -> web.StreamResponse:  # type: ignore[no-untyped-def]
+            served.ordinary.append(request.path_qs)
             try:
                 return await handler(request, served.viewer)
             except CamrelayError as error:
@@ -70,16 +84,25 @@ async def serve(options: config.Hls | None = None, *, is_public: bool = False) -
                 return web.Response(status=418, text=type(error).__name__)
 
         app.router.add_route(method, path, handle)
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1)
+    make_runner: Callable[..., web.AppRunner] = web.AppRunner
+    if is_express:
+        make_runner = partial(
+            ExpressRunner,
+            find_viewer=lambda secret, camera: served.viewer if served.is_known else None,
+            find_answer=served.server.find,
+        )
+    runner = make_runner(
+        app, access_log=None, keepalive_timeout=keepalive_s, handler_cancellation=True, shutdown_timeout=1
+    )
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    served.url = f"http://127.0.0.1:{runner.addresses[0][1]}/m/secret/{CAMERA}"
+    served.address = runner.addresses[0]
+    served.url = f"http://127.0.0.1:{served.address[1]}/m/secret/{CAMERA}"
     async with aiohttp.ClientSession(
         auto_decompress=False, skip_auto_headers=["Accept-Encoding"]
     ) as served.client:
         try:
             yield served
         finally:
-            if CAMERA in served.server.cameras:
-                served.server.detach(CAMERA)
+            await served.server.close()
             await runner.cleanup()

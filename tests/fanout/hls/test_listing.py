@@ -24,7 +24,7 @@ class Stream:
 
     def __init__(self, **options: int | float) -> None:
         given_options = {"target_duration_s": 2, "window_segments": 3, "segment_s": 2.0, **options}
-        self.listing = Listing(config.Hls(**given_options), FIRST, "x")  # type: ignore[arg-type]
+        self.listing = Listing(config.Hls(**given_options), 7, "x")  # type: ignore[arg-type]
         self.now = 100.0
         self.msn = FIRST
         self.part = 0
@@ -84,7 +84,7 @@ class TestMedia:
         assert stream.text() == (
             "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:2\n"
             "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,HOLD-BACK=6,PART-HOLD-BACK=1.5\n"
-            "#EXT-X-PART-INF:PART-TARGET=0.5\n#EXT-X-MEDIA-SEQUENCE:1000\n#EXT-X-DISCONTINUITY-SEQUENCE:0\n"
+            "#EXT-X-PART-INF:PART-TARGET=0.5\n#EXT-X-MEDIA-SEQUENCE:1000\n#EXT-X-DISCONTINUITY-SEQUENCE:7\n"
             '#EXT-X-MAP:URI="xi0.mp4"\n#EXT-X-PROGRAM-DATE-TIME:1970-01-01T00:01:40.000Z\n'
             '#EXT-X-PART:URI="xp0.m4s",DURATION=0.5,INDEPENDENT=YES\n'
             '#EXT-X-PRELOAD-HINT:TYPE=PART,URI="xp1.m4s"\n'
@@ -112,9 +112,20 @@ class TestMedia:
         stream.add_segment()
         second = stream.playlist()
 
-        assert (first.media_sequence, first.discontinuity_sequence) == (1002, 1)
-        assert (second.media_sequence, second.discontinuity_sequence) == (1003, 1)
+        assert (first.media_sequence, first.discontinuity_sequence) == (1002, 8)
+        assert (second.media_sequence, second.discontinuity_sequence) == (1003, 8)
         assert [s.map_uri for s in second.segments] == ["xi0.mp4", None, None, None]
+
+    def test_tells_the_number_of_the_newest_discontinuity(self) -> None:
+        """What is listed counts too: this is what a later start has to go on from."""
+        stream = Stream(window_segments=4)
+        stream.add_segment()
+        assert stream.listing.newest_discontinuity == 7
+        stream.add_segment(is_discontinuity=True)
+        assert stream.listing.newest_discontinuity == 8
+        for _ in range(6):
+            stream.add_segment()
+        assert stream.listing.newest_discontinuity == 8
 
     def test_never_shorter_than_three_target_durations(self) -> None:
         """Short segments stay beyond the window's count until enough seconds remain (6.2.2)."""

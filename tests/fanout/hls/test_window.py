@@ -58,6 +58,9 @@ class TestPlaylists:
         async with served.get("index.m3u8") as answer:
             assert await answer.text() == "StreamNotReady"
 
+        async with served.get("main/stream.m3u8?_HLS_msn=1") as answer:
+            assert await answer.text() == "StreamNotReady"
+
         served.hub.set_status(LIVE)
         served.feed()
         served.hub.set_status(OFFLINE)

@@ -10,13 +10,16 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection
+from functools import partial
+from pathlib import Path
 
 from aiohttp import hdrs, web
 
 from camrelay import config
 from camrelay.errors import BadRequest, NotFound
-from camrelay.fanout.hls.response import Content, ReadyResponse
-from camrelay.fanout.hls.window import Window
+from camrelay.fanout.hls.numbers import DiscontinuityNumbers
+from camrelay.fanout.hls.response import Content, Pending, ReadyResponse, settled
+from camrelay.fanout.hls.window import PLAYLIST_NAME, Window
 from camrelay.fanout.hub import Hub
 from camrelay.model import CameraId, Viewer
 
@@ -28,23 +31,31 @@ _REFUSED_GZIP = re.compile(r"gzip\s*;\s*q=0(\.0*)?\s*(,|$)")
 
 
 class HlsServer:
-    """The HLS output of every camera."""
+    """The HLS output of every camera.
 
-    def __init__(self, options: config.Hls) -> None:
+    Args:
+        options: lengths and limits.
+        directory: where to remember sequence numbers over restarts; None: nowhere.
+    """
+
+    def __init__(self, options: config.Hls, directory: Path | None = None) -> None:
         self._options = options
+        self._numbers = DiscontinuityNumbers(directory)
         self._windows: dict[CameraId, tuple[Window, Callable[[], None]]] = {}
 
     def attach(self, hub: Hub, *, is_public: bool) -> None:
         """Begins to serve a camera.
 
-        Media sequence numbers start at the unix time: segments are rarer than one a second, so numbers never
-        go back for a viewer, neither over a restart nor when a camera is added again.
+        Sequence numbers never go back for a viewer, neither over a restart nor when a camera is added again.
+        Those of segments start at the unix time, as segments are rarer than one a second.
         """
         window = Window(
             hub.camera,
             self._options,
             is_public=is_public,
-            first_number=int(time.time()),
+            first_msn=int(time.time()),
+            first_discontinuity=self._numbers.next(hub.camera),
+            discontinuity_listed=partial(self._numbers.seen, hub.camera),
             prefix=secrets.token_hex(4),
         )
         self._windows[hub.camera] = (window, hub.attach(window))
@@ -54,6 +65,12 @@ class HlsServer:
         window, detach = self._windows.pop(camera)
         detach()
         window.close()
+
+    async def close(self) -> None:
+        """Stops serving every camera, and returns when the sequence numbers are stored."""
+        for camera in list(self._windows):
+            self.detach(camera)
+        await self._numbers.flush()
 
     @property
     def cameras(self) -> Collection[CameraId]:
@@ -69,8 +86,7 @@ class HlsServer:
         base = "/m/{secret}/{camera}"
         paths = {
             f"{base}/index.m3u8": self.multivariant,
-            f"{base}/main/stream.m3u8": self.media,
-            f"{base}/main/{{name}}": self.resource,
+            f"{base}/main/{{name}}": self.media,
         }
         return [(method, path, handler) for path, handler in paths.items() for method in ("GET", "HEAD")]
 
@@ -78,39 +94,43 @@ class HlsServer:
         """GET index.m3u8.
 
         Raises:
-            NotFound, StreamNotReady, SessionEnded, Overloaded: as Window.multivariant.
+            NotFound, StreamNotReady, SessionEnded, Overloaded: as Window.multivariant and `settled`.
         """
-        return ReadyResponse(await self._window(viewer).multivariant(viewer), viewer)
+        return ReadyResponse(await settled(self._window(viewer).multivariant(), viewer), viewer)
 
     async def media(self, request: web.Request, viewer: Viewer) -> web.StreamResponse:
-        """GET main/stream.m3u8, perhaps with _HLS_msn, _HLS_part and _HLS_skip.
+        """GET main/{name}: the media playlist, an init section, a part or a segment.
 
         Raises:
+            as `find` and `settled`.
+        """
+        gzip = _accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, ""))
+        answer = self.find(viewer, request.match_info["name"], request.rel_url.raw_query_string, gzip=gzip)
+        return ReadyResponse(await settled(answer, viewer), viewer)
+
+    def find(self, viewer: Viewer, name: str, query: str, *, gzip: bool) -> Content | Pending:
+        """What answers a request for `name` below main/, now or later.
+
+        Args:
+            query: raw; the delivery directives among it count for the media playlist.
+            gzip: whether the client accepts it.
+
+        Raises:
+            NotFound: neither there nor hinted at.
             BadRequest: a directive is malformed, or names something too far ahead.
-            NotFound, StreamNotReady, SessionEnded, Overloaded: as Window.reloaded.
+            StreamNotReady, Overloaded: as Window.reload.
         """
         window = self._window(viewer)
-        gzip = _accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, ""))
-        directives = _directives(request.rel_url.raw_query_string)
+        if name != PLAYLIST_NAME:
+            return window.resource(name)
+        directives = _directives(query)
         skip = directives.get("_HLS_skip") in ("YES", "v2")
         msn, part = _number(directives, "_HLS_msn"), _number(directives, "_HLS_part")
-        answer: Content
         if msn is not None:
-            answer = await window.reloaded(viewer, msn, part, gzip=gzip, skip=skip)
-        elif part is None:
-            answer = await window.media(viewer, gzip=gzip, skip=skip)
-        else:
+            return window.reload(msn, part, gzip=gzip, skip=skip)
+        if part is not None:
             raise BadRequest("_HLS_part without _HLS_msn")
-        return ReadyResponse(answer, viewer)
-
-    async def resource(self, request: web.Request, viewer: Viewer) -> web.StreamResponse:
-        """GET main/{name}: an init section, a part or a segment.
-
-        Raises:
-            NotFound, StreamNotReady, SessionEnded, Overloaded: as Window.resource.
-        """
-        name = request.match_info["name"]
-        return ReadyResponse(await self._window(viewer).resource(viewer, name), viewer)
+        return window.media(gzip=gzip, skip=skip)
 
     def _window(self, viewer: Viewer) -> Window:
         try:

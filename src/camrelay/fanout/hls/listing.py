@@ -49,11 +49,11 @@ class Listing:
 
     Args:
         options: lengths and limits.
-        first_number: media sequence number of the first segment.
+        discontinuity_sequence: discontinuity sequence number of the first segment.
         prefix: of all names.
     """
 
-    def __init__(self, options: config.Hls, first_number: int, prefix: str) -> None:
+    def __init__(self, options: config.Hls, discontinuity_sequence: int, prefix: str) -> None:
         self._target_s = options.target_duration_s
         self._target = options.target_duration_s * CLOCK_RATE
         self._window_segments = options.window_segments
@@ -65,8 +65,7 @@ class Listing:
         )
         self._entries: deque[_Entry] = deque()
         self._retired: deque[tuple[float, Segment]] = deque()
-        # From 0, unlike the media sequence number: hls.js indexes arrays with it and walks them from the end.
-        self._discontinuity_sequence = 0
+        self._discontinuity_sequence = discontinuity_sequence
         self._held_bytes = 0
         #: Ticks of all parts so far.
         self._end = 0
@@ -81,6 +80,11 @@ class Listing:
     def newest(self) -> Segment:
         """The segment that got the last part."""
         return self._entries[-1].segment
+
+    @property
+    def newest_discontinuity(self) -> int:
+        """The discontinuity sequence number of the newest segment."""
+        return self._discontinuity_sequence + sum(e.segment.is_discontinuity for e in self._entries)
 
     @property
     def oldest(self) -> Segment:

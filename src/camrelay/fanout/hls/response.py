@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from email.utils import formatdate
 from typing import NamedTuple
 
 from aiohttp import hdrs, web
 
 from camrelay import metrics
+from camrelay.errors import CamrelayError, SessionEnded
 from camrelay.model import EndReason, Protocol, Viewer
 
 #: A player that takes no byte for this long has stalled by several PART-HOLD-BACKs and will not recover.
@@ -53,6 +55,36 @@ def content(content_type: str, body: tuple[bytes, ...], *headers: str) -> Conten
     return Content("\r\n".join(lines).encode(), body, size)
 
 
+class Pending(NamedTuple):
+    """An answer that the camera will bring: once `ready` is done, `content` makes it, or raises."""
+
+    ready: asyncio.Future[None]
+    content: Callable[[], Content]
+
+
+async def settled(answer: Content | Pending, viewer: Viewer) -> Content:
+    """The answer when it is there.
+
+    Raises:
+        SessionEnded: the viewing ended first.
+        NotFound, StreamNotReady: there will be no answer.
+    """
+    if isinstance(answer, Content):
+        return answer
+    forget = viewer.on_end(lambda reason: fail(answer.ready, SessionEnded(reason)))
+    try:
+        await answer.ready
+    finally:
+        forget()
+    return answer.content()
+
+
+def fail(ready: asyncio.Future[None], error: CamrelayError) -> None:
+    """Ends a wait with an error, if it has not ended."""
+    if not ready.done():
+        ready.set_exception(error)
+
+
 class ReadyResponse(web.StreamResponse):
     """Answers with ready bytes and counts them for the viewer."""
 
@@ -83,7 +115,7 @@ class ReadyResponse(web.StreamResponse):
         # No low tide: paused means that something is left, not paused that all of it is with the kernel.
         transport.set_write_buffer_limits(0)
         answer = self._answer
-        head = answer.head + _date() + (_KEEP if self._keep_alive else _CLOSE)
+        head = answer.head + date_line() + (_KEEP if self._keep_alive else _CLOSE)
         if request.method == hdrs.METH_HEAD:
             transport.write(head)
         else:
@@ -121,13 +153,13 @@ async def _drained(request: web.BaseRequest, transport: asyncio.Transport, viewe
         drain.cancel()
 
 
-_date_line = (0, b"")
+_cached_date = (0, b"")
 
 
-def _date() -> bytes:
+def date_line() -> bytes:
     """The Date header (RFC 9110 §6.6.1), formatted once a second."""
-    global _date_line
+    global _cached_date
     now = int(time.time())
-    if _date_line[0] != now:
-        _date_line = (now, f"Date: {formatdate(now, usegmt=True)}\r\n".encode())
-    return _date_line[1]
+    if _cached_date[0] != now:
+        _cached_date = (now, f"Date: {formatdate(now, usegmt=True)}\r\n".encode())
+    return _cached_date[1]

@@ -11,18 +11,18 @@ import logging
 import math
 import zlib
 from collections.abc import Callable
+from functools import partial
 
-from camrelay import config
+from camrelay import config, metrics
 from camrelay.errors import (
     BadRequest,
     CamrelayError,
     NotFound,
     Overloaded,
-    SessionEnded,
     StreamNotReady,
 )
 from camrelay.fanout.hls.listing import Listing
-from camrelay.fanout.hls.response import Content, content
+from camrelay.fanout.hls.response import Content, Pending, content, fail
 from camrelay.fanout.hls.segment import Part, Segment
 from camrelay.fanout.hls.segmenter import Segmenter
 from camrelay.model import (
@@ -31,18 +31,19 @@ from camrelay.model import (
     CameraId,
     CameraState,
     CameraStatus,
-    Viewer,
 )
 
 logger = logging.getLogger("camrelay.fanout")
 
 PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
 MEDIA_TYPE = "video/mp4"
-#: The one media playlist of a camera, relative to its multivariant playlist.
-STREAM = "main/stream.m3u8"
+#: The one media playlist of a camera; everything it names lies beside it.
+PLAYLIST_NAME = "stream.m3u8"
 
 #: Requests of one camera that may wait at once. A player has one for the playlist and one for the next part.
 MAX_WAITERS = 20_000
+#: Answering one takes some 20 µs, and nothing else runs meanwhile.
+_RELEASED_AT_ONCE = 200
 #: How often the window looks at its clock before PART-TARGET says how often.
 _IDLE_TICK_S = 0.5
 
@@ -54,20 +55,31 @@ class Window:
         camera: whose.
         options: lengths and limits.
         is_public: whether shared caches may keep what is served.
-        first_number: media sequence number of the first segment. A later window of this camera needs a
-            larger one, so that it does not go back for viewers that stay.
+        first_msn: media sequence number of the first segment.
+        first_discontinuity: discontinuity sequence number of the first segment.
+        discontinuity_listed: called with the sequence number of each later one. A later window of this camera
+            needs larger numbers of both kinds, so that neither goes back for viewers that stay.
         prefix: of all names, unlike that of any other window.
     """
 
     def __init__(
-        self, camera: CameraId, options: config.Hls, *, is_public: bool, first_number: int, prefix: str
+        self,
+        camera: CameraId,
+        options: config.Hls,
+        *,
+        is_public: bool,
+        first_msn: int,
+        first_discontinuity: int,
+        discontinuity_listed: Callable[[int], None],
+        prefix: str,
     ) -> None:
         self.camera = camera
         self._target_s = options.target_duration_s
         self._is_public = is_public
+        self._discontinuity_listed = discontinuity_listed
         self._loop = asyncio.get_running_loop()
-        self._listing = Listing(options, first_number, prefix)
-        self._segmenter = Segmenter(options, first_number, self._part_added, self._segment_completed)
+        self._listing = Listing(options, first_discontinuity, prefix)
+        self._segmenter = Segmenter(options, first_msn, self._part_added, self._segment_completed)
         self._contents: dict[str, Content] = {}
         self._playlists: dict[tuple[int, bool, int], Content] = {}
         self._waiters: dict[asyncio.Future[None], tuple[float, Callable[[], bool]]] = {}
@@ -97,90 +109,74 @@ class Window:
         """Ends it: who waits, and who asks later, learns that there is nothing here any more."""
         self._timer.cancel()
         for waiter in self._waiters:
-            _fail(waiter, NotFound("the camera was removed"))
+            fail(waiter, NotFound("the camera was removed"))
 
     @property
     def waiting(self) -> int:
         """How many requests wait."""
         return len(self._waiters)
 
-    async def multivariant(self, viewer: Viewer) -> Content:
+    def multivariant(self) -> Content | Pending:
         """The multivariant playlist, as soon as there is a first part.
 
         Raises:
-            StreamNotReady: the camera is not expected to deliver, or did not in time.
-            SessionEnded, Overloaded: as `reloaded`.
+            StreamNotReady: the camera is not expected to deliver.
+            Overloaded: as `reload`.
         """
-        await self._first_part(viewer)
-        params = self._segmenter.params
-        assert params is not None
-        text = self._listing.multivariant(
-            STREAM,
-            codecs=params.rfc6381,
-            resolution=(params.width, params.height),
-            frame_rate=CLOCK_RATE / self._segmenter.step,
-        )
-        return content(PLAYLIST_TYPE, (text.encode(),), self._cache_control(self._target_s))
+        return self._render_multivariant() if self._listing else self._first_part(self._render_multivariant)
 
-    async def media(self, viewer: Viewer, *, gzip: bool, skip: bool = False) -> Content:
+    def media(self, *, gzip: bool, skip: bool = False) -> Content | Pending:
         """The media playlist of this moment, as soon as there is a first part; a delta update if wanted.
 
         Raises:
-            StreamNotReady, SessionEnded, Overloaded: as `multivariant`.
+            StreamNotReady, Overloaded: as `multivariant`.
         """
-        await self._first_part(viewer)
-        return self._playlist(skip=skip, gzip=gzip, max_age_s=max(1, self._target_s // 2))
+        make = partial(self._playlist, skip, gzip, max(1, self._target_s // 2))
+        return make() if self._listing else self._first_part(make)
 
-    async def reloaded(
-        self, viewer: Viewer, msn: int, part: int | None, *, gzip: bool, skip: bool = False
-    ) -> Content:
+    def reload(self, msn: int, part: int | None, *, gzip: bool, skip: bool = False) -> Content | Pending:
         """The media playlist once it has segment `msn`, or with `part` that part of it, or a later one.
 
         Raises:
             BadRequest: that is further ahead than a client has reason to ask for.
-            StreamNotReady: it did not come within three TARGETDURATIONs (rfc8216bis §6.2.5.2).
-            SessionEnded: the viewing ended meanwhile.
+            StreamNotReady: there is no playlist yet, and none is expected.
             Overloaded: too many requests wait already.
         """
-        await self._first_part(viewer)
+        make = partial(self._playlist, skip, gzip, 6 * self._target_s)
+        if not self._listing:
+            return self._first_part(make)
         if self._listing.is_too_far(msn, part, self._segmenter.part_target):
             raise BadRequest("_HLS_msn or _HLS_part is too far ahead")
-        if not self._listing.has(msn, part):
-            await self._wait(viewer, lambda: self._listing.has(msn, part))
-        return self._playlist(skip=skip, gzip=gzip, max_age_s=6 * self._target_s)
+        if self._listing.has(msn, part):
+            return make()
+        return Pending(self._when(lambda: self._listing.has(msn, part)), make)
 
-    async def resource(self, viewer: Viewer, name: str) -> Content:
+    def resource(self, name: str) -> Content | Pending:
         """An init section, part or segment; the part that is hinted at as soon as it is there (§6.2.6).
 
         Raises:
             NotFound: it is gone, never was, or is a gap.
-            StreamNotReady, SessionEnded, Overloaded: as `reloaded`.
+            Overloaded: as `reload`.
         """
-        found = self._contents.get(name)
-        if found is None and name == self._listing.part_name(self._segmenter.next_part):
-            number = self._segmenter.next_part
-            await self._wait(viewer, lambda: self._segmenter.next_part > number)
-            found = self._contents.get(name)
-        if found is None:
-            raise NotFound("no such part, segment or init section")
-        return found
+        number = self._segmenter.next_part
+        if name not in self._contents and name == self._listing.part_name(number):
+            ready = self._when(lambda: self._segmenter.next_part > number)
+            return Pending(ready, partial(self._made, name))
+        return self._made(name)
 
-    async def _first_part(self, viewer: Viewer) -> None:
-        if self._listing:
-            return
+    def _made(self, name: str) -> Content:
+        try:
+            return self._contents[name]
+        except KeyError:
+            raise NotFound("no such part, segment or init section") from None
+
+    def _first_part(self, make: Callable[[], Content]) -> Pending:
         if not self._is_live:
             raise StreamNotReady("the camera is not live")
-        await self._wait(viewer, lambda: bool(self._listing))
+        return Pending(self._when(lambda: bool(self._listing)), make)
 
-    async def _wait(self, viewer: Viewer, is_met: Callable[[], bool]) -> None:
-        waiter = self._waiter(is_met)
-        forget = viewer.on_end(lambda reason: _fail(waiter, SessionEnded(reason)))
-        try:
-            await waiter
-        finally:
-            forget()
-
-    def _waiter(self, is_met: Callable[[], bool]) -> asyncio.Future[None]:
+    def _when(self, is_met: Callable[[], bool]) -> asyncio.Future[None]:
+        """Done when the condition holds, failed after three TARGETDURATIONs (rfc8216bis §6.2.5.2)."""
         if len(self._waiters) >= MAX_WAITERS:
             raise Overloaded("too many requests wait for this camera")
         waiter = self._loop.create_future()
@@ -191,6 +187,8 @@ class Window:
     def _part_added(self, segment: Segment, part: Part) -> None:
         now = self._loop.time()
         self._listing.add(segment, part, now)
+        if segment.is_discontinuity and len(segment.parts) == 1:
+            self._discontinuity_listed(self._listing.newest_discontinuity)
         self._add(self._listing.init_name(segment.init), (segment.init.data,))
         if not part.is_gap:
             self._add(self._listing.part_name(part.number), (part.data,))
@@ -227,7 +225,7 @@ class Window:
         for waiter, (deadline, _) in self._waiters.items():
             if deadline > now:
                 break
-            _fail(waiter, StreamNotReady("the camera did not deliver in time"))
+            fail(waiter, StreamNotReady("the camera did not deliver in time"))
         self._announce()
 
     def _add_gaps(self, now: float, part_target_s: float) -> None:
@@ -243,16 +241,41 @@ class Window:
             return
         self._is_changed = False
         self._playlists.clear()
-        for waiter, (_, is_met) in self._waiters.items():
-            if not waiter.done() and is_met():
-                waiter.set_result(None)
+        met = [waiter for waiter, (_, is_met) in self._waiters.items() if is_met()]
+        if met:
+            self._release(met, self._loop.time())
 
-    def _playlist(self, *, skip: bool, gzip: bool, max_age_s: int) -> Content:
+    def _release(self, waiters: list[asyncio.Future[None]], since: float) -> None:
+        """Wakes a group of those who waited, then lets everybody else have a turn, then the next group."""
+        for waiter in waiters[:_RELEASED_AT_ONCE]:
+            if not waiter.done():
+                waiter.set_result(None)
+        rest = waiters[_RELEASED_AT_ONCE:]
+        if rest:
+            self._loop.call_soon(self._release, rest, since)
+        else:
+            self._loop.call_soon(self._observe_release, since)
+
+    def _observe_release(self, since: float) -> None:
+        metrics.hls_request.labels("reload").observe(self._loop.time() - since)
+
+    def _playlist(self, skip: bool, gzip: bool, max_age_s: int) -> Content:
         skipped = self._listing.skippable if skip else 0
         key = (skipped, gzip, max_age_s)
         if key not in self._playlists:
             self._playlists[key] = self._render(*key)
         return self._playlists[key]
+
+    def _render_multivariant(self) -> Content:
+        params = self._segmenter.params
+        assert params is not None
+        text = self._listing.multivariant(
+            f"main/{PLAYLIST_NAME}",
+            codecs=params.rfc6381,
+            resolution=(params.width, params.height),
+            frame_rate=CLOCK_RATE / self._segmenter.step,
+        )
+        return content(PLAYLIST_TYPE, (text.encode(),), self._cache_control(self._target_s))
 
     def _render(self, skipped: int, gzip: bool, max_age_s: int) -> Content:
         text = self._listing.media(
@@ -276,8 +299,3 @@ class Window:
 
 
 _PRIVATE = "Cache-Control: private, no-store"
-
-
-def _fail(waiter: asyncio.Future[None], error: CamrelayError) -> None:
-    if not waiter.done():
-        waiter.set_exception(error)
