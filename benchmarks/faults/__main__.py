@@ -1,7 +1,7 @@
 """What camera faults cost viewers: fault by protocol, with fifteen cameras beside that nothing happens to.
 
-Every fault has a camera of its own, watched by LL-HLS, HLS and WHEP viewers, and all faults strike at the same
-time in one relay. A viewer is lost when the server ended it or when it gets nothing any more. The time to
+Every fault has a camera of its own, watched by LL-HLS, HLS and WHEP viewers, and all faults strike at
+once in one relay. A viewer is lost when the server ended it or when it gets nothing any more. The time to
 resume runs from the first key frame that the camera sends after the fault to the first media at the slowest
 viewer. Fifteen bystanders are watched by LL-HLS; their worst part tells what the faults cost others.
 """
@@ -21,6 +21,7 @@ from benchmarks.faults.liar import Liar
 from benchmarks.faults.lies import FAULTS, PLAIN, Fault
 from benchmarks.feed import Feed
 from benchmarks.llhls import crowd as hls
+from benchmarks.result import Cell as Value
 from benchmarks.result import Table
 from benchmarks.servers.camrelay import Camrelay
 from benchmarks.whep import crowd as whep
@@ -59,8 +60,8 @@ class Cell(NamedTuple):
     resume_s: float | None
 
 
-async def observe(fault: Fault, protocol: str, watchers: Sequence[Watcher], key_at: float) -> Cell:
-    """Waits until every viewer has media again, and goes on having it."""
+async def observe(run: Run, fault: Fault, protocol: str, watchers: Sequence[Watcher], key_at: float) -> Cell:
+    """Waits until every viewer has media again, and goes on having it; one that never joined is lost too."""
     deadline = key_at + _PATIENCE_S[protocol]
     resumed: dict[int, float] = {}
     while len(resumed) < len(watchers) and time.monotonic() < deadline:
@@ -71,9 +72,13 @@ async def observe(fault: Fault, protocol: str, watchers: Sequence[Watcher], key_
     await asyncio.sleep(_PROOF_S)
     alive_after = time.monotonic() - (_PATIENCE_S[protocol] if protocol == "HLS" else _PROOF_S)
     kept = [i for i in resumed if watchers[i].last_media_at > alive_after]
-    lost = len(watchers) - len(kept)
+    viewers = run.options.viewers
+    lost = viewers - len(kept)
+    if lost:
+        reasons = {getattr(watcher, "failure", "") for watcher in watchers} - {""}
+        run.say(f"{fault.number} {protocol}: {lost} lost {reasons or ''}")
     resume_s = max((resumed[i] - key_at for i in kept), default=0.0)
-    return Cell(fault.number, protocol, len(watchers), lost, None if lost else resume_s)
+    return Cell(fault.number, protocol, viewers, lost, None if lost else resume_s)
 
 
 async def refusal(server: Camrelay, camera: str, run: Run) -> None:
@@ -127,16 +132,16 @@ async def round_of(run: Run, faults: Sequence[Fault]) -> tuple[list[Cell], float
         await asyncio.sleep(options.settle)
         bystanders.forget_delays()
         run.say(f"{len(faults)} faults strike")
-        found = await asyncio.gather(*(scene(*each) for each in scenes))
+        found = await asyncio.gather(*(scene(run, *each) for each in scenes))
         worst = max((delay for viewer in bystanders.viewers for delay in viewer.delays_s), default=0.0)
         return [cell for cells in found for cell in cells], worst
 
 
-async def scene(fault: Fault, liar: Liar, seen: dict[str, Sequence[Watcher]]) -> list[Cell]:
+async def scene(run: Run, fault: Fault, liar: Liar, seen: dict[str, Sequence[Watcher]]) -> list[Cell]:
     """One fault and what its viewers see of it."""
     key_at = await fault.strike(liar)
     return list(
-        await asyncio.gather(*(observe(fault, protocol, seen[protocol], key_at) for protocol in seen))
+        await asyncio.gather(*(observe(run, fault, protocol, seen[protocol], key_at) for protocol in seen))
     )
 
 
@@ -161,7 +166,7 @@ def summarize(run: Run, rounds: Sequence[Sequence[Cell]], delays: Sequence[float
     run.result.figure("faults_viewers_lost", sum(cell.lost for cell in cells), "viewers")
     run.result.figure("faults_worst_resume_s", max(resumed, default=None), "s", "nobody resumed")
     run.result.figure("faults_bystander_delay_s", max(delays), "s")
-    rows = []
+    rows: list[list[Value]] = []
     for kind in FAULTS:
         mine = [cell for cell in cells if cell.fault == kind.number]
         if mine:

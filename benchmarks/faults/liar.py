@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
-Packets = Callable[[bytearray], Iterable[bytes]]
+Packets = Callable[[bytearray], Iterable[bytes | bytearray]]
 
 #: A linger of nothing: closing sends RST, as a camera that loses power and comes back does.
 _ABORT = struct.pack("ii", 1, 0)
@@ -24,14 +24,14 @@ _NAL_IDR, _NAL_SPS, _STAP_A, _FU_A = 5, 7, 24, 28
 
 
 def is_key_start(packet: bytes | bytearray) -> bool:
-    """Whether an interleaved RTP packet begins a key frame or the parameter sets before it (RFC 6184 §5.2)."""
+    """Whether an interleaved RTP packet begins a key frame, or its parameter sets (RFC 6184 §5.2)."""
     kind = packet[16] & 0x1F
     if kind == _FU_A:
         return bool(packet[17] & 0x80) and packet[17] & 0x1F == _NAL_IDR
     return kind in (_NAL_IDR, _NAL_SPS) or (kind == _STAP_A and packet[19] & 0x1F == _NAL_SPS)
 
 
-def unchanged(packet: bytearray) -> Iterable[bytes]:
+def unchanged(packet: bytearray) -> Iterable[bytes | bytearray]:
     """No lie."""
     return (packet,)
 
@@ -58,15 +58,14 @@ class Liar:
         self.connections = 0
         self._port = 0
         self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._sockets: set[socket.socket] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> Liar:
         await self.listen()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.reset(refuse=True)
+        self.reset(refuse=True)
 
     @property
     def url(self) -> str:
@@ -78,46 +77,43 @@ class Liar:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
         self._port = self._server.sockets[0].getsockname()[1]
 
-    async def reset(self, *, refuse: bool) -> None:
+    def reset(self, *, refuse: bool) -> None:
         """Cuts every connection with RST; refuses new ones until `listen` if told to."""
         if refuse and self._server is not None:
             self._server.close()
             self._server = None
-        for each in self._sockets:
+        for writer in self._writers:
             with contextlib.suppress(OSError):
+                each = writer.get_extra_info("socket")
                 each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+            writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        client = writer.get_extra_info("socket")
-        self._sockets.add(client)
-        camera: asyncio.StreamWriter | None = None
+        self._writers.add(writer)
         try:
             answers, camera = await asyncio.open_connection("127.0.0.1", self._upstream.port)
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._requests(reader, camera))
-                group.create_task(self._answers(answers, writer))
-        except* (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            pass
-        finally:
-            self._tasks.discard(task)
-            self._sockets.discard(client)
-            for each in (writer, camera):
-                if each is not None:
-                    each.transport.abort() if each is writer else each.close()
+            self._writers.add(camera)
+        except OSError:
+            writer.transport.abort()
+            self._writers.discard(writer)
+            return
+        ends = [
+            asyncio.ensure_future(self._requests(reader, camera)),
+            asyncio.ensure_future(self._answers(answers, writer)),
+        ]
+        # Whichever side ends takes the other along.
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for each in (writer, camera):
+            each.transport.abort()
+            self._writers.discard(each)
+        await asyncio.gather(*ends, return_exceptions=True)
 
     async def _requests(self, relay: asyncio.StreamReader, camera: asyncio.StreamWriter) -> None:
         while data := await relay.read(65_536):
             if not self.holds_back:
                 camera.write(data)
                 await camera.drain()
-        raise ConnectionResetError
 
     async def _answers(self, camera: asyncio.StreamReader, relay: asyncio.StreamWriter) -> None:
         while True:

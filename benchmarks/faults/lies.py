@@ -51,7 +51,7 @@ class Reboot(Fault):
     number = "F1"
 
     async def strike(self, liar: Liar) -> float:
-        await liar.reset(refuse=True)
+        liar.reset(refuse=True)
         await asyncio.sleep(OUTAGE_S)
         await liar.listen()
         return await key_after(liar, time.monotonic())
@@ -66,7 +66,7 @@ class HalfOpen(Fault):
         liar.holds_back = True
         await asyncio.sleep(OUTAGE_S)
         liar.holds_back = False
-        await liar.reset(refuse=False)
+        liar.reset(refuse=False)
         return await key_after(liar, time.monotonic())
 
 
@@ -88,7 +88,7 @@ class _Timestamps(Fault):
     ticks = 0
 
     async def strike(self, liar: Liar) -> float:
-        def moved(packet: bytearray) -> Iterable[bytes]:
+        def moved(packet: bytearray) -> Iterable[bytes | bytearray]:
             (timestamp,) = struct.unpack_from("!I", packet, 8)
             struct.pack_into("!I", packet, 8, (timestamp + self.ticks) & 0xFFFF_FFFF)
             return (packet,)
@@ -129,7 +129,7 @@ class SdpOnly(Fault):
     number = "F8b"
 
     def begin(self, liar: Liar) -> None:
-        def stripped(packet: bytearray) -> Iterable[bytes]:
+        def stripped(packet: bytearray) -> Iterable[bytes | bytearray]:
             kind = packet[16] & 0x1F
             return () if kind in (7, 8, 24) else (packet,)
 
@@ -156,7 +156,11 @@ class Loss(Fault):
 
     async def strike(self, liar: Liar) -> float:
         dice = random.Random(10)
-        liar.packets = lambda packet: () if dice.random() < 0.02 else (packet,)
+
+        def lossy(packet: bytearray) -> Iterable[bytes | bytearray]:
+            return () if dice.random() < 0.02 else (packet,)
+
+        liar.packets = lossy
         await asyncio.sleep(3)
         liar.packets = unchanged
         return await key_after(liar, time.monotonic())
@@ -181,7 +185,7 @@ class Corruption(Fault):
     async def strike(self, liar: Liar) -> float:
         dice = random.Random(15)
 
-        def noisy(packet: bytearray) -> Iterable[bytes]:
+        def noisy(packet: bytearray) -> Iterable[bytes | bytearray]:
             if not is_key_start(packet):
                 packet[16:] = dice.randbytes(len(packet) - 16)
             return (packet,)
@@ -193,7 +197,7 @@ class Corruption(Fault):
 
 
 class OneSession(Fault):
-    """The camera resets the connection and allows no session for three seconds: 453, as when all are taken."""
+    """The camera resets the connection and has no session left for three seconds: 453."""
 
     number = "F16"
 
@@ -204,7 +208,7 @@ class OneSession(Fault):
             return b"RTSP/1.0 453 Not Enough Bandwidth\r\nCSeq: " + number + b"\r\n\r\n"
 
         liar.heads = full
-        await liar.reset(refuse=False)
+        liar.reset(refuse=False)
         await asyncio.sleep(3)
         liar.heads = lambda answer: answer
         return await key_after(liar, time.monotonic())
@@ -230,7 +234,7 @@ _RETURN_LIMIT_S = 60.0
 
 
 async def key_after(liar: Liar, moment: float) -> float:
-    """When the first key frame after `moment` passed; `moment` itself if none ever did, which loses viewers."""
+    """When the first key frame after `moment` passed; `moment` itself if none did, which loses viewers."""
     deadline = moment + _RETURN_LIMIT_S
     while time.monotonic() < deadline:
         if liar.key_passed_at > moment:
