@@ -33,7 +33,7 @@ from benchmarks.rising import (
     capacities,
     capacity_table,
 )
-from benchmarks.sampling import cpu_share, usage
+from benchmarks.sampling import core_s, cpu_share, usage
 from benchmarks.servers.registry import SERVERS, installed
 from camrelay.simulate.options import Picture
 
@@ -66,6 +66,8 @@ class Step(NamedTuple):
     descriptors: int
     processes: int
     feed_busy: float
+    #: Of the server's core, what others took from it: noise.
+    others: float
     lag_p99_s: float
     broke: str = ""
 
@@ -82,21 +84,22 @@ async def measure(run: Run, name: str, feed: Feed, size: int, least_mbps: float)
         await server.start({f"cam{number}": feed.url(number) for number in range(1, size + 1)})
     except ChildFailed as error:
         run.say(str(error))
-        return Step(size, 0.0, math.nan, 0.0, 0, 0, 0, 0.0, math.nan, "cameras not live")
+        return Step(size, 0.0, math.nan, 0.0, 0, 0, 0, 0.0, 0.0, math.nan, "cameras not live")
     live_s = time.monotonic() - began
     run.result.servers[name] = server.settings
     try:
         await asyncio.sleep(run.options.settle)
         page_before = await server.metrics()
-        before, feed_before = usage(server.pid), usage(feed.pid)
+        before, feed_before, core_before = usage(server.pid), usage(feed.pid), core_s(server.core)
         await asyncio.sleep(run.options.seconds)
         page_after = await server.metrics()
-        after, feed_after = usage(server.pid), usage(feed.pid)
+        after, feed_after, core_after = usage(server.pid), usage(feed.pid), core_s(server.core)
     finally:
         await server.stop()
     lag = exposition.quantile(page_before, page_after, exposition.EVENT_LOOP_LAG, 0.99)
     received = server.received_bytes(page_after) - server.received_bytes(page_before)
     busy, feed_busy = cpu_share(before, after), cpu_share(feed_before, feed_after)
+    others = max(0.0, (core_after - core_before) / (after.at - before.at) - busy)
     mbps = received * 8 / 1e6 / (after.at - before.at)
     broke = broken(
         Limit("load client", feed_busy <= CLIENT_BUSY_LIMIT),
@@ -104,7 +107,7 @@ async def measure(run: Run, name: str, feed: Feed, size: int, least_mbps: float)
         Limit("core over 80 %", busy <= BUSY_LIMIT),
     )
     return Step(
-        size, busy, live_s, mbps, after.rss_bytes, after.descriptors, after.processes, feed_busy,
+        size, busy, live_s, mbps, after.rss_bytes, after.descriptors, after.processes, feed_busy, others,
         math.nan if lag is None else lag, broke,
     )  # fmt: skip
 
@@ -148,8 +151,9 @@ def summarize(run: Run, ladders: Mapping[str, Sequence[Sequence[Step]]]) -> None
     for name, capacity in found.items():
         suffix = "" if name == "camrelay" else f"_{name.replace('-', '_')}"
         result.figure(f"p4_cameras{suffix}", capacity, "cameras")
-        if suffix and "camrelay" in found and capacity.median:
-            result.figure(f"p4_vs{suffix}", found["camrelay"].median / capacity.median, "ratio")
+        if suffix and "camrelay" in found:
+            ratio = found["camrelay"].median / capacity.median if capacity.median else None
+            result.figure(f"p4_vs{suffix}", ratio, "ratio", f"{name} held no size")
     held = [step for steps in ladders.get("camrelay", ()) for step in steps if not step.broke]
     if not held:
         return
@@ -164,11 +168,12 @@ def summarize(run: Run, ladders: Mapping[str, Sequence[Sequence[Step]]]) -> None
 
 def _steps(ladders: Mapping[str, Sequence[Sequence[Step]]]) -> Table:
     columns = ["server", "cameras", "core %", "Mb/s in", "all live s", "RSS MB", "descriptors", "processes",
-               "simulator %", "broke"]  # fmt: skip
+               "simulator %", "others %", "broke"]  # fmt: skip
     rows: list[list[Cell]] = [
         [
             name, step.size, step.busy * 100, step.mbps, None if math.isnan(step.live_s) else step.live_s,
-            step.rss_bytes / 1e6, step.descriptors, step.processes, step.feed_busy * 100, step.broke,
+            step.rss_bytes / 1e6, step.descriptors, step.processes, step.feed_busy * 100,
+            step.others * 100, step.broke,
         ]
         for name, rounds_ in ladders.items()
         for step in rounds_[0]

@@ -120,10 +120,13 @@ async def _supervise(run: Run, body: Callable[[Run], Awaitable[None]]) -> int:
         with contextlib.suppress(ValueError, RuntimeError):  # Not the main thread: somebody else listens.
             loop.add_signal_handler(number, task.cancel)
     try:
-        await asyncio.wait_for(task, limit - _CLEAN_UP_S)
-    except TimeoutError:
-        run.say(f"time limit of {limit:g} s reached")
-        return 1
+        done, _ = await asyncio.wait([task], timeout=limit - _CLEAN_UP_S)
+        if not done:
+            task.cancel()
+            await asyncio.wait([task])
+            run.say(f"time limit of {limit:g} s reached")
+            return 1
+        task.result()
     except ChildFailed as error:
         run.say(str(error))
         return 1

@@ -60,6 +60,13 @@ def cpu_share(before: Usage, after: Usage) -> float:
     return (after.cpu_s - before.cpu_s) / max(after.at - before.at, 1e-9)
 
 
+def core_s(core: int) -> float:
+    """Seconds one core was busy since the machine started, stolen by its hypervisor included (proc(5))."""
+    line = next(line for line in _text(_PROC / "stat").splitlines() if line.startswith(f"cpu{core} "))
+    user, nice, system, _idle, _io_wait, irq, softirq, steal = map(int, line.split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / _TICKS_PER_S
+
+
 def _text(path: Path) -> str:
     try:
         return path.read_text()

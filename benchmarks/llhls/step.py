@@ -14,7 +14,7 @@ from benchmarks.llhls.crowd import Crowd
 from benchmarks.llhls.viewer import Viewer
 from benchmarks.percentile import percentile
 from benchmarks.rising import BUSY_LIMIT, CLIENT_BUSY_LIMIT, Limit, broken
-from benchmarks.sampling import cpu_share, usage
+from benchmarks.sampling import core_s, cpu_share, usage
 from benchmarks.servers.adapter import Server
 
 
@@ -38,6 +38,8 @@ class Step(NamedTuple):
     start_p99_s: float
     rss_bytes: int
     client_busy: float
+    #: Of the server's core, what others took from it: noise.
+    others: float
     lag_p99_s: float
     broke: str = ""
 
@@ -61,16 +63,18 @@ async def measure(
     gc.freeze()  # Thousands of viewers would be walked again and again.
     crowd.forget_delays()
     page_before = await server.metrics()
+    core_before = core_s(server.core)
     before, server_before, own_before = crowd.totals(), usage(server.pid), usage(os.getpid(), alone=True)
     await asyncio.sleep(seconds)
     after, server_after, own_after = crowd.totals(), usage(server.pid), usage(os.getpid(), alone=True)
+    core_after = core_s(server.core)
     lag = exposition.quantile(page_before, await server.metrics(), exposition.EVENT_LOOP_LAG, 0.99)
     delays = [delay for viewer in crowd.viewers for delay in viewer.delays_s]
     starts = [v.first_media_at - v.began_at for v in joined if v.first_media_at]
-    elapsed = after.at - before.at
+    elapsed, busy = after.at - before.at, cpu_share(server_before, server_after)
     step = Step(
         size=after.viewers,
-        busy=cpu_share(server_before, server_after),
+        busy=busy,
         requests_per_s=(after.requests - before.requests) / elapsed,
         mbps=(after.bytes - before.bytes) * 8 / 1e6 / elapsed,
         stalls=after.stalls - before.stalls,
@@ -82,6 +86,7 @@ async def measure(
         start_p99_s=percentile(starts, 99),
         rss_bytes=server_after.rss_bytes,
         client_busy=cpu_share(own_before, own_after),
+        others=max(0.0, (core_after - core_before) / elapsed - busy),
         lag_p99_s=math.nan if lag is None else lag,
     )
     return step._replace(broke=judge(step, delay_limit_s))

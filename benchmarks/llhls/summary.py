@@ -55,8 +55,10 @@ def summarize(result: Result, ladders: Ladders) -> None:
     for label, capacity in found.items():
         name = label.replace(CLASSIC, "_classic").removeprefix("camrelay").strip("_")
         result.figure(f"p2_viewers{name and '_' + name}", capacity, "viewers")
-    if "camrelay" in found and "mediamtx" in found and found["mediamtx"].median:
-        result.figure("p2_vs_mediamtx", found["camrelay"].median / found["mediamtx"].median, "ratio")
+    if "camrelay" in found and "mediamtx" in found:
+        rival = found["mediamtx"].median
+        ratio = found["camrelay"].median / rival if rival else None
+        result.figure("p2_vs_mediamtx", ratio, "ratio", "mediamtx held no size")
     held = [step for ladder in ladders.get("camrelay", ()) for step in ladder if not step.broke]
     if not held:
         return
@@ -106,14 +108,16 @@ def _shown(seconds: float) -> float | None:
 def _steps(ladders: Ladders) -> Table:
     columns = [
         "server", "viewers", "core %", "Mb/s", "requests/s", "stalls", "delay p50 ms", "p99 ms",
-        "behind p50 ms", "start p50 ms", "p99 ms", "RSS MB", "loop lag p99 ms", "load client %", "broke",
+        "behind p50 ms", "start p50 ms", "p99 ms", "RSS MB", "loop lag p99 ms", "load client %",
+        "others %", "broke",
     ]  # fmt: skip
     rows: list[list[Cell]] = [
         [
             label, step.size, step.busy * 100, step.mbps, step.requests_per_s, step.stalls,
             *map(_shown, (step.delay_p50_s, step.delay_p99_s, step.behind_p50_s)),
             *map(_shown, (step.start_p50_s, step.start_p99_s)),
-            step.rss_bytes / 1e6, _shown(step.lag_p99_s), step.client_busy * 100, step.broke,
+            step.rss_bytes / 1e6, _shown(step.lag_p99_s), step.client_busy * 100,
+            step.others * 100, step.broke,
         ]
         for label, rounds in ladders.items()
         for step in rounds[0]

@@ -67,8 +67,11 @@ class Server(abc.ABC):
         return 0.0
 
     async def metrics(self) -> Page:
-        """Its Prometheus page, empty without one."""
-        return await fetch(self.metrics_url) if self.metrics_url else {}
+        """Its Prometheus page, empty without one, or when it is too busy to answer."""
+        try:
+            return await fetch(self.metrics_url) if self.metrics_url else {}
+        except (aiohttp.ClientError, TimeoutError):
+            return {}
 
     @property
     def pid(self) -> int:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from benchmarks import exposition
 from benchmarks.percentile import percentile
 from benchmarks.rising import BUSY_LIMIT, CLIENT_BUSY_LIMIT, Limit, broken
-from benchmarks.sampling import cpu_share, usage
+from benchmarks.sampling import core_s, cpu_share, usage
 from benchmarks.servers.adapter import Server
 from benchmarks.whep.crowd import Crowd
 from benchmarks.whep.viewer import Viewer
@@ -38,6 +38,8 @@ class Step(NamedTuple):
     start_p99_s: float
     rss_bytes: int
     client_busy: float
+    #: Of the server's core, what others took from it: noise.
+    others: float
     lag_p99_s: float
     decoded: int
     undecodable: int
@@ -76,17 +78,20 @@ async def measure(
     for sample in crowd.samples():
         sample.delays_s.clear()
     page_before = await server.metrics()
+    core_before = core_s(server.core)
     before, server_before, own_before = crowd.totals(), usage(server.pid), usage(os.getpid(), alone=True)
     await asyncio.sleep(seconds)
     after, server_after, own_after = crowd.totals(), usage(server.pid), usage(os.getpid(), alone=True)
+    core_after = core_s(server.core)
     lag = exposition.quantile(page_before, await server.metrics(), exposition.EVENT_LOOP_LAG, 0.99)
     samples = crowd.samples()
     delays = [delay for sample in samples for delay in sample.delays_s]
     starts = [v.first_packet_at - v.posted_at for v in joined if v.first_packet_at]
     elapsed, dropped = after.at - before.at, after.dropped - before.dropped
+    busy = cpu_share(server_before, server_after)
     step = Step(
         size=after.viewers,
-        busy=cpu_share(server_before, server_after),
+        busy=busy,
         packets_per_s=(after.packets - before.packets) / elapsed,
         mbps=(after.bytes - before.bytes) * 8 / 1e6 / elapsed,
         lost=after.missing - before.missing - dropped,
@@ -98,6 +103,7 @@ async def measure(
         start_p99_s=percentile(starts, 99),
         rss_bytes=server_after.rss_bytes,
         client_busy=cpu_share(own_before, own_after),
+        others=max(0.0, (core_after - core_before) / elapsed - busy),
         lag_p99_s=math.nan if lag is None else lag,
         decoded=sum(sample.decoded for sample in samples),
         undecodable=sum(sample.decode_errors + sample.not_authentic for sample in samples),

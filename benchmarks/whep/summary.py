@@ -48,8 +48,9 @@ def summarize(result: Result, ladders: Ladders) -> None:
         name = label.removeprefix("camrelay").replace(GRO_OFF, "_gro_off")
         result.figure(f"p1_viewers{name and '_' + name.removeprefix('_')}", capacity, "viewers")
     for rival in found.keys() - {"camrelay", "camrelay" + GRO_OFF}:
-        if "camrelay" in found and found[rival].median:
-            result.figure(f"p1_vs_{rival}", found["camrelay"].median / found[rival].median, "ratio")
+        if "camrelay" in found:
+            ratio = found["camrelay"].median / found[rival].median if found[rival].median else None
+            result.figure(f"p1_vs_{rival}", ratio, "ratio", f"{rival} held no size")
     if "camrelay" in ladders:
         _own(result, ladders["camrelay"])
 
@@ -92,13 +93,14 @@ def _shown(seconds: float) -> float | None:
 def _steps(ladders: Ladders) -> Table:
     columns = [
         "server", "viewers", "core %", "Mb/s", "lost", "delay p50 ms", "p99 ms", "start p50 ms", "p99 ms",
-        "RSS MB", "loop lag p99 ms", "load client %", "broke",
+        "RSS MB", "loop lag p99 ms", "load client %", "others %", "broke",
     ]  # fmt: skip
     rows: list[list[Cell]] = [
         [
             label, step.size, step.busy * 100, step.mbps, step.lost,
             *map(_shown, (step.delay_p50_s, step.delay_p99_s, step.start_p50_s, step.start_p99_s)),
-            step.rss_bytes / 1e6, _shown(step.lag_p99_s), step.client_busy * 100, step.broke,
+            step.rss_bytes / 1e6, _shown(step.lag_p99_s), step.client_busy * 100,
+            step.others * 100, step.broke,
         ]
         for label, rounds in ladders.items()
         for step in rounds[0]

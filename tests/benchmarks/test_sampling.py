@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from benchmarks.sampling import cpu_share, family, usage
+from benchmarks.sampling import core_s, cpu_share, family, usage
 
 #: Burns CPU in a grandchild.
 BUSY = "print(1, flush=True)\nwhile True: pass"
@@ -40,3 +40,12 @@ def test_a_process_that_is_gone_uses_nothing() -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     assert usage(process.pid)[1:] == (0, 0, 0, 0, 0)
+
+
+def test_a_cores_time_counts_up_but_no_faster_than_time() -> None:
+    """Whoever used it."""
+    core = min(os.sched_getaffinity(0))
+    began, before = time.monotonic(), core_s(core)
+    while time.monotonic() - began < 0.3:
+        pass
+    assert 0 <= core_s(core) - before <= time.monotonic() - began + 0.1
