@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import resource
 import shlex
 import signal
 import sys
@@ -112,6 +113,9 @@ async def _supervise(run: Run, body: Callable[[Run], Awaitable[None]]) -> int:
     """The body under its time limit; SIGINT and SIGTERM cancel it, so that its clean-up runs."""
     limit = run.options.time_limit or (_QUICK_LIMIT_S if run.is_quick else _FULL_LIMIT_S)
     pin(run.cores.load)
+    # A descriptor for every viewer, here and in the servers, which inherit the limit.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if run.cores.server == run.cores.load:
         run.say("only one core: server and load share it, and figures mean little")
     task = asyncio.ensure_future(body(run))
