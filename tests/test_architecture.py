@@ -23,6 +23,8 @@ CORES = {
     "ingest.backoff",
     "ingest.feed",
     "ingest.soap",
+    "ingest.keyframe",
+    "ingest.report",
     "ingest.device",
     "ingest.discovery",
     "ingest.egress",
@@ -34,6 +36,7 @@ CORES = {
     "fanout.hls.segmenter",
     "fanout.hls.playlist",
     "fanout.hls.parser",
+    "fanout.webrtc.pace",
     "fanout.webrtc.rtp",
     "fanout.webrtc.rtcp",
     "fanout.webrtc.slots",
@@ -76,7 +79,7 @@ IMPURE = {
 
 #: Third-party door -> the modules that may open it. A name ending in "." stands for everything below it.
 KEEPERS = {
-    "av": {"ingest.worker", "ingest.snapshot", "simulate.", "tools."},
+    "av": {"ingest.worker", "ingest.probe", "ingest.snapshot", "simulate.", "tools."},
     "aiortc": {"fanout.webrtc.peer", "fanout.webrtc.sdp", "tools."},
     "onvif": {"ingest.onvif"},
     "zeep": {"ingest.onvif"},

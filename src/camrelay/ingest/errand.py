@@ -106,11 +106,16 @@ def _opened(answer: bytes) -> bytes:
     raise _REASONS.get(failure.code, SourceError)(failure.text)
 
 
+def set_limits() -> None:
+    """Bounds the memory of this process, and leaves no image of it behind when it crashes."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 def answer_questions(answer: Callable[[bytes], Coroutine[Any, Any, bytes]]) -> None:
     """The other end: reads the question, writes the answer, ends. To be called by the module's main."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    set_limits()
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     question = sys.stdin.buffer.read()
     try:
         said = b"+" + asyncio.run(answer(question))

@@ -67,6 +67,7 @@ class Passage:
     Attributes:
         url: what FFmpeg is told to open.
         failure: why the attempt or the stream ended, None while it has not.
+        description: the camera's SDP as it came, b"" before.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Passage:
         on_over: Callable[[Passage], None],
     ) -> None:
         self.failure: SourceError | None = None
+        self.description = b""
         self._target = target
         self._pump = pump
         self._open_s = open_s
@@ -171,6 +173,8 @@ class Passage:
             answer, answer_body = self._ask(camera, request, body)
             self._credentials.accepted()
             method = request.start.split(" ", 1)[0]
+            if method == "DESCRIBE" and answer.status == 200:
+                self.description = answer_body
             if method == "SETUP" and answer.status == 200:
                 answer = self._checked_transport(request, answer)
             self._session = answer.get("Session").split(";")[0] or self._session

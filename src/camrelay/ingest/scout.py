@@ -8,13 +8,18 @@ from __future__ import annotations
 import msgspec
 
 from camrelay import config
+from camrelay.errors import CameraUnreachable, WorkerLost
 from camrelay.ingest.device import Device, Question, bracketed
 from camrelay.ingest.egress import EgressPolicy, parse_camera_url
 from camrelay.ingest.errand import Errands
+from camrelay.ingest.feed import Start
+from camrelay.ingest.report import Report, failed
 from camrelay.ingest.resolve import resolve
 
 #: A device with 64 profiles answers 130 calls; one that hangs costs 5 s a call and is given up here.
 DESCRIBE_S = 30.0
+#: Opening, and listening for two key frames.
+PROBE_S = 35.0
 #: For a key frame in time, or not at all.
 SYNCHRONIZE_S = 10.0
 
@@ -63,6 +68,28 @@ class Scout:
         """
         question = msgspec.structs.replace(await self._question(access), profile=profile)
         await self._errands.run("onvif", msgspec.json.encode(question), limit_s=SYNCHRONIZE_S)
+
+    async def probe(self, camera: config.Camera) -> Report:
+        """Plays a camera for some seconds; what is wrong with it stands in the report.
+
+        Raises:
+            ConfigError: its URL is none.
+            EgressDenied: its address is not allowed.
+            Overloaded: too many are being looked at.
+        """
+        url = parse_camera_url(camera.url)
+        self._policy.check_url(url)
+        try:
+            address = (await resolve(url.host.strip("[]"), url.port))[0]
+            self._policy.check(address, url.port)
+            start = Start(
+                0, str(address), url.port, url.authority, url.target, url.tls,
+                camera.username, camera.password, camera.transport,
+            )  # fmt: skip
+            answer = await self._errands.run("probe", msgspec.json.encode(start), limit_s=PROBE_S)
+        except (CameraUnreachable, WorkerLost) as e:
+            return failed(e.code)
+        return msgspec.json.decode(answer, type=Report)
 
     async def _question(self, access: Access) -> Question:
         # The host and port of a device obey the rules of a camera's.
