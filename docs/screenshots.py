@@ -18,7 +18,7 @@ from pathlib import Path
 
 from playwright.async_api import Browser, Page, async_playwright
 
-from camrelay.simulate.options import Options
+from camrelay.simulate.options import Options, Picture
 from camrelay.simulate.server import Simulator
 
 FOLDER = Path(__file__).parent / "screenshots"
@@ -26,7 +26,11 @@ COMMAND = (sys.executable, "-m", "camrelay")
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required"]
 
-SIZES = {390: 844, 1024: 768, 1600: 900}
+PHONE = 390
+SIZES = {PHONE: 844, 1024: 768, 1600: 900}
+
+#: Low, because noise makes large files.
+PICTURE = Picture(bitrate_bps=400_000)
 
 #: A relay with its first cameras, and Chromium with a first picture, on a machine that does other things too.
 LIMIT_MS = 40_000
@@ -118,9 +122,11 @@ async def shoot(page: Page, scene: str, state: str | None = None) -> None:
             await page.emulate_media(color_scheme=scheme)
             if state:
                 await players(page, state, 1)
+            await page.mouse.move(0, 0)
+            if state and width > PHONE:
                 await page.locator("camera-player").first.hover()
             await page.wait_for_timeout(1200)  # transitions, and a measurement's next second
-            await page.screenshot(path=FOLDER / f"{scene}-{width}-{scheme}.jpg", type="jpeg", quality=82)
+            await page.screenshot(path=FOLDER / f"{scene}-{width}-{scheme}.png")
 
 
 async def scenes(browser: Browser, url: str, token: str, cameras: Simulator) -> None:
@@ -154,7 +160,7 @@ async def scenes(browser: Browser, url: str, token: str, cameras: Simulator) -> 
 async def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     async with (
-        Simulator(Options(cameras=len(CAMERAS))) as cameras,
+        Simulator(Options(cameras=len(CAMERAS), picture=PICTURE)) as cameras,
         async_playwright() as playwright,
     ):
         urls = [cameras.url(number) for number in range(1, len(CAMERAS) + 1)]

@@ -15,8 +15,6 @@ const TICK_MS = 500;
 const STALL_MS = 2000;
 /** A camera that is live while nothing arrives here: the connection is at fault and is made anew. */
 const GIVE_UP_MS = 3000;
-/** Pictures in this many ticks on end prove that a camera is back; a few alone may be a repetition of old ones. */
-const PROOF_TICKS = 3;
 /** The camera's state is asked for this often while its picture is missing. */
 const STATUS_MS = 3000;
 const BACKOFF_MIN_MS = 500;
@@ -217,7 +215,6 @@ export class Playback {
   /** Counts pictures until the transport fails or falls silent. */
   async #watch(transport, session, signal) {
     let pictures = -1;
-    let streak = 0;
     let movedAt = performance.now();
     let askedAt = 0;
     for (;;) {
@@ -227,8 +224,7 @@ export class Playback {
       const count = await transport.pictures();
       const hasMoved = count !== pictures;
       pictures = count;
-      streak = hasMoved ? streak + 1 : 0;
-      if (streak >= PROOF_TICKS && !this.#isCameraLive) this.#status = { ...this.#status, state: "live" };
+      // Of a camera that is away, a relay may repeat old pictures; its state tells when there are new ones.
       if (hasMoved && this.#isCameraLive) {
         movedAt = now;
         const isLate = !this.isRewound && transport.late() > BEHIND_S;

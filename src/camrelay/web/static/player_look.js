@@ -90,6 +90,7 @@ p, dl, dd, dt { margin: 0 }
 .stage[data-cursor=hidden] { cursor: none }
 video, canvas { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: contain }
 :host([fit=cover]) :is(video, canvas) { object-fit: cover }
+:host([fit=cover]) video { scale: 1.005 } /* no hairline where a tile ends between two pixels */
 canvas { visibility: hidden; opacity: 0 }
 .stage[data-still] canvas { visibility: visible; opacity: 1 }
 .stage[data-still=fresh]:is([data-state=live], [data-state=catching-up]) canvas,

@@ -1,0 +1,154 @@
+"""The player before a real relay: which way it takes, what it lets go of, and what it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from playwright.async_api import Browser, Page, Request, Route, expect
+
+from processes import Relay, until
+
+pytestmark = pytest.mark.e2e
+
+LIMIT_MS = 40_000
+
+PLAYER = "document.querySelector('camera-player')"
+
+
+@pytest.fixture
+async def page(chromium: Browser) -> AsyncIterator[Page]:
+    """A page in London; its scripts must not fail."""
+    context = await chromium.new_context(locale="en-GB", viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(LIMIT_MS)
+    page = await context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    await context.close()
+    assert errors == []
+
+
+async def state(page: Page, name: str) -> None:
+    """Waits for the player to be in a state."""
+    await expect(page.locator(f"camera-player[state={name}]").first).to_be_visible(timeout=LIMIT_MS)
+
+
+async def viewers(relay: Relay, count: int) -> None:
+    """Waits until the relay serves that many viewings by WebRTC."""
+
+    async def reached() -> bool:
+        return await relay.metric("camrelay_viewers", camera="cam1", protocol="webrtc") == count
+
+    await until(reached, f"{count} viewers")
+
+
+async def test_the_way_can_be_changed_and_the_delay_measured(relay: Relay, page: Page) -> None:
+    """WebRTC first; one press and it is LL-HLS, which can go back and catch up; one more and it is WebRTC."""
+    await page.goto(relay.url(f"/cameras/cam1#token={await relay.token('cam1')}"))
+    low_delay = page.get_by_role("button", name="Low delay")
+    steady = page.get_by_role("button", name="Steady")
+    loaded: list[str] = []
+    page.on("request", lambda request: loaded.append(request.url))
+
+    await state(page, "live")
+    await expect(low_delay).to_have_attribute("aria-pressed", "true")
+    await page.get_by_role("button", name="Delay", exact=True).click()
+    await expect(page.locator("camera-player .stats")).to_contain_text("WebRTC")
+    await expect(page.locator("camera-player .stats")).to_contain_text(" ms")
+    assert not any("hls" in url for url in loaded), "hls.js is loaded only when HLS plays"
+
+    await steady.click()
+    await expect(steady).to_have_attribute("aria-pressed", "true")
+    await state(page, "live")
+    await expect(page.locator("camera-player .stats")).to_contain_text("LL-HLS")
+    assert any("vendor/hls" in url for url in loaded)
+    await page.wait_for_function(f"() => {PLAYER}.shadowRoot.querySelector('video').currentTime > 3")
+    await page.keyboard.press("ArrowLeft")
+    await page.get_by_title("Back to live").click()
+    await expect(page.locator("camera-player .chip")).to_have_text("Live")
+
+    await low_delay.click()
+    await state(page, "live")
+    await viewers(relay, 1)
+    await expect(low_delay).to_have_attribute("aria-pressed", "true")
+
+
+async def test_hls_plays_where_webrtc_brings_no_picture(relay: Relay, page: Page) -> None:
+    """Whether the offer is refused or the packets never come: within seconds there is a picture."""
+
+    async def refuse(route: Route) -> None:
+        await route.fulfill(
+            status=422, content_type="application/problem+json", body='{"code": "negotiation_failed"}'
+        )
+
+    token = await relay.token("cam1")
+    await page.route("**/whep", refuse)
+    await page.goto(relay.url(f"/embed/cam1#token={token}"))
+    await state(page, "live")
+    assert await page.evaluate(f"async () => (await {PLAYER}.measure()).protocol") == "hls"
+
+    await page.unroute("**/whep")
+    # Candidates that lead nowhere: the answer is fine, the packets never come.
+    await page.add_init_script("""
+      const apply = RTCPeerConnection.prototype.setRemoteDescription;
+      RTCPeerConnection.prototype.setRemoteDescription = function ({ type, sdp }) {
+        const lost = sdp.replace(/^(a=candidate:.* udp \\d+ \\S+) \\d+ /gim, "$1 9 ");
+        return apply.call(this, { type, sdp: lost });
+      };
+    """)
+    await page.reload()
+    await state(page, "live")
+    assert await page.evaluate(f"async () => (await {PLAYER}.measure()).protocol") == "hls"
+
+
+async def test_who_does_not_look_costs_nothing(relay: Relay, page: Page) -> None:
+    """A player that is paused or scrolled away holds no stream, keeps its last picture, and comes back."""
+    left: list[str] = []
+
+    def note(request: Request) -> None:
+        if request.method == "DELETE":
+            left.append(request.url)
+
+    page.on("request", note)
+    await page.goto(relay.url(f"/cameras/cam1#token={await relay.token('cam1')}"))
+    await state(page, "live")
+    await viewers(relay, 1)
+
+    await page.keyboard.press("Space")
+    await state(page, "paused")
+    await viewers(relay, 0)
+    assert len(left) == 1
+    kept = await page.evaluate(f"() => {PLAYER}.shadowRoot.querySelector('canvas').width")
+    assert kept == 320, "the simulated picture is that wide"
+    assert await page.evaluate("() => sessionStorage.getItem('camrelay.picture.cam1').slice(0, 22)") == (
+        "data:image/jpeg;base64"
+    )
+
+    await page.keyboard.press("Space")
+    await state(page, "live")
+    await page.evaluate(f"() => {{ {PLAYER}.style.marginTop = '5000px' }}")
+    await page.wait_for_function(f"() => {PLAYER}.state === 'idle'")
+    await viewers(relay, 0)
+    await page.evaluate(f"() => {{ {PLAYER}.style.marginTop = '0' }}")
+    await page.wait_for_function(f"() => {PLAYER}.state === 'live'")
+    await viewers(relay, 1)
+
+
+async def test_a_renewed_token_is_taken_over_without_a_gap(relay: Relay, page: Page) -> None:
+    """Shortly before its right ends the player says so; with a new token it plays on."""
+    await page.goto(relay.url(f"/embed/cam1#token={await relay.token('cam1', '25s')}"))
+    await state(page, "live")
+    await expect(page.locator("camera-player .ending")).to_contain_text("Your access ends in")
+    await page.evaluate(
+        "() => { window.states = [];"
+        f" {PLAYER}.addEventListener('state', event => states.push(event.detail.state)) }}"
+    )
+
+    await page.evaluate(f"token => {{ {PLAYER}.token = token }}", await relay.token("cam1", "1h"))
+
+    await expect(page.locator("camera-player .ending")).to_be_hidden()
+    await state(page, "live")
+    seen = await page.evaluate("() => states")
+    assert set(seen) <= {"connecting", "live"}
+    assert seen[-1] == "live"
