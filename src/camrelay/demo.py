@@ -315,7 +315,7 @@ def _report(
     """Prints what was seen, returns 0 when nothing is missing."""
     incomplete = []
     for camera in cameras:
-        own = [record for record in records if record["camera"] == camera]
+        own = [record for record in records if record.get("camera") == camera]
         seen = played.get(camera, {})
         print(f"{camera}, seconds to the first")
         print(f"  access unit     {first_units[camera]:6.2f}  from the start of the relay process")

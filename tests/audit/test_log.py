@@ -18,11 +18,14 @@ import pytest
 
 from camrelay import metrics
 from camrelay.audit import log as module
+from camrelay.audit import writer
+from camrelay.audit.archive import log_files, verify
 from camrelay.audit.file import LogFile
 from camrelay.audit.log import AccessLog
-from camrelay.audit.recovery import log_files, read
+from camrelay.audit.recovery import read
+from camrelay.audit.signer import Signer, read_notes
 from camrelay.config import Audit
-from camrelay.errors import AuditUnavailable, ConfigError
+from camrelay.errors import AuditUnavailable, ChainBroken, ConfigError
 from camrelay.model import AccessEvent, EndReason, EventType
 
 NOON_US = 1_795_262_400_000_000
@@ -386,7 +389,7 @@ async def test_a_failing_disk_refuses_viewers_keeps_stops_and_comes_back_by_itse
         (START, "v3", ""),
     ]
     (path,) = log_files(fixture.directory)
-    assert len(path.read_bytes().splitlines()) == 5
+    assert len(path.read_bytes().splitlines()) == 1 + 5
     messages = [r.getMessage() for r in caplog.records if r.name == "camrelay.audit"]
     assert len(messages) == 2
     assert os.strerror(error) in messages[0]
@@ -404,7 +407,7 @@ async def test_a_full_disk_with_nothing_to_write_is_asked_again(make: Any) -> No
             await asyncio.sleep(0.01)
     await fixture.log.append(start(3))
     (path,) = log_files(fixture.directory)
-    assert path.read_bytes().count(b"\n") == 2
+    assert path.read_bytes().count(b"\n") == 1 + 2
 
 
 async def test_a_stop_with_a_broken_disk_gives_up(make: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -499,3 +502,48 @@ def test_kill_loses_no_acknowledged_record(tmp_path: Path, caplog: pytest.LogCap
     last_node = max(i for i, event in enumerate(events) if event.type is NODE_START)
     assert closed == {event.viewing for event in events[:last_node] if event.type is START}
     assert caplog.text == ""
+
+
+# Proof.
+
+
+async def test_a_stopped_log_is_signed_to_its_last_line(make: Any) -> None:
+    """Also after a restart on the same day."""
+    fixture = make()
+    for _ in range(2):
+        await fixture.log.start()
+        await fixture.log.append(stop())
+        await fixture.log.stop()
+        fixture.log = AccessLog(fixture.directory, Audit(), utc_us=lambda: NOON_US)
+    signer = Signer.load(fixture.directory)
+    found = verify(fixture.directory, signer, signer.read(read_notes(fixture.directory)))
+    assert (found.lines, found.unsigned) == (7, 0)
+
+
+async def test_a_quiet_log_is_signed_when_its_checkpoint_is_due(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without anything else to write."""
+    fixture = make()
+    await fixture.log.start()
+    monkeypatch.setattr(writer, "CHECKPOINT_S", 0.05)
+    await fixture.log.append(start())
+    async with asyncio.timeout(5):
+        while len(read_notes(fixture.directory)) < 2:  # noqa: ASYNC110 - written by a thread
+            await asyncio.sleep(0.01)
+
+
+async def test_a_log_that_was_changed_is_not_continued(make: Any) -> None:
+    """The server does not come up, and may when the log has been put aside."""
+    fixture = make()
+    await fixture.log.start()
+    await fixture.log.stop()
+    (path,) = log_files(fixture.directory)
+    path.write_bytes(path.read_bytes().replace(b"node.stop", b"node.stap"))
+    log = AccessLog(fixture.directory, Audit(), utc_us=lambda: NOON_US)
+    with pytest.raises(ChainBroken, match="line 2 "):
+        await log.start()
+    path.rename(path.with_name("evidence"))
+    (fixture.directory / "checkpoints.txt").unlink()
+    await log.start()
+    await log.stop()

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from camrelay.audit.archive import log_files
+from camrelay.audit.chain import Header
 from camrelay.audit.record import serialize
-from camrelay.audit.recovery import log_files, read, recover
+from camrelay.audit.recovery import read, recover
 from camrelay.model import AccessEvent, EndReason, EventType
 
 NOW_US = 9_000_000
@@ -122,11 +124,25 @@ def test_a_crash_at_any_byte(tmp_path: Path, cut: int) -> None:
     assert path.read_bytes() == serialize(NODE) + (LINE if cut == len(LINE) else b"")
 
 
-def test_a_file_of_nothing_but_rubbish_is_emptied(tmp_path: Path) -> None:
-    """The very first write was torn."""
+def test_a_file_of_nothing_but_rubbish_is_removed(tmp_path: Path) -> None:
+    """The very first write was torn: the day has not begun."""
     path = write(tmp_path, 21, tail=LINE[:20])
     assert recover(tmp_path, NOW_US) == []
-    assert path.read_bytes() == b""
+    assert not path.exists()
+
+
+def test_a_header_is_no_record_and_no_damage(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Alone at the end of a file it stays; in the middle of one it is strange."""
+    header = Header("camrelay-1", "2026-11-21", 0, "0" * 64).line()
+    path = tmp_path / "access-2026-11-21.jsonl"
+    path.write_bytes(header + LINE[:20])
+    assert recover(tmp_path, NOW_US) == []
+    assert path.read_bytes() == header
+    assert list(read(path)) == []
+    assert "no access records" not in caplog.text
+    path.write_bytes(header + header)
+    assert list(read(path)) == []
+    assert "1 lines" in caplog.text
 
 
 def test_damage_in_the_middle_is_reported_and_left_alone(

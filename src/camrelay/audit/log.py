@@ -1,7 +1,7 @@
 """The access log: one JSON line per event, on disk before whoever waits for it goes on.
 
 A thread of its own writes; the event loop only appends to a queue and hears of the outcome. Whatever waits
-while one sync runs is written with the next (group commit). A file per day of UTC, mode 0600.
+while one sync runs is written with the next (group commit).
 
 When the disk fails, starts are refused and running media goes on: stops stay in the queue, are tried again
 twice a second, and get into the log when the disk is back. A start whose viewer was refused meanwhile is left
@@ -12,10 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
-import fcntl
 import logging
-import os
 import queue
 import threading
 import time
@@ -28,9 +25,8 @@ import msgspec
 from camrelay import metrics
 from camrelay.audit.file import LogFile
 from camrelay.audit.record import Durability, durability, serialize
-from camrelay.audit.recovery import recover
+from camrelay.audit.writer import ChainWriter
 from camrelay.config import Audit
-from camrelay.durable import make_private_directory
 from camrelay.errors import AuditUnavailable
 from camrelay.model import AccessEvent, EndReason, EventType
 
@@ -88,38 +84,34 @@ class AccessLog:
     ) -> None:
         self._directory = directory
         self._options = options
-        self._open_file = open_file
         self._utc_us = utc_us
+        self._writer = ChainWriter(directory, open_file=open_file, utc_us=utc_us)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._lock_fd = -1
         self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._queued = 0
         self._waiting: deque[_Entry] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._is_failing = False
         self._is_stopping = threading.Event()
-        # The writer's own.
-        self._file: LogFile | None = None
-        self._path = Path()
-        self._durable_size = 0
 
     async def start(self) -> None:
         """Repairs what a crash left behind, closes the viewings it cut off, and begins to write.
 
         Raises:
             AuditUnavailable: the directory cannot be written, or another server writes there.
+            ChainBroken: the log there is not the one that was signed.
         """
         self._loop = asyncio.get_running_loop()
         try:
             await asyncio.to_thread(self._open)
-        except BlockingIOError:
-            self._unlock()
-            raise AuditUnavailable(f"another server writes its access log to {self._directory}") from None
-        except OSError as error:
-            self._close()
-            self._unlock()
-            raise AuditUnavailable(f"no access log in {self._directory}: {error.strerror}") from None
+        except BaseException as error:
+            self._writer.close()
+            if isinstance(error, BlockingIOError):
+                raise AuditUnavailable(f"another server writes its access log to {self._directory}") from None
+            if isinstance(error, OSError):
+                raise AuditUnavailable(f"no access log in {self._directory}: {error.strerror}") from None
+            raise
         self._thread = threading.Thread(target=self._write_all, name="camrelay-audit", daemon=True)
         self._thread.start()
 
@@ -135,7 +127,6 @@ class AccessLog:
             logger.error("the disk of the access log does not answer; %d records are lost", self._queued)
         if self._timer is not None:
             self._timer.cancel()
-        self._unlock()
 
     def append(self, event: AccessEvent) -> asyncio.Future[None]:
         """Queues an event; never blocks.
@@ -197,41 +188,39 @@ class AccessLog:
     # From here on, the writer's thread.
 
     def _open(self) -> None:
-        make_private_directory(self._directory)
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-        self._lock_fd = os.open(self._directory, flags)
-        fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        now_us = self._utc_us()
-        closing = recover(self._directory, now_us)
-        opening = [*closing, _node_event(EventType.NODE_START, now_us)]
-        self._commit(b"".join(map(serialize, opening)))
-
-    def _unlock(self) -> None:
-        if self._lock_fd >= 0:
-            os.close(self._lock_fd)
-            self._lock_fd = -1
+        closing = self._writer.open()
+        opening = [*closing, _node_event(EventType.NODE_START, self._utc_us())]
+        self._writer.commit(list(map(serialize, opening)))
+        self._writer.sign()
 
     def _write_all(self) -> None:
         while (entries := self._next_entries()) is not None:
-            self._write(entries)
+            if entries:
+                self._write(entries)
+            if self._writer.sign_in_s() == 0:
+                self._writer.sign()
         try:
-            self._commit(serialize(_node_event(EventType.NODE_STOP, self._utc_us())))
+            self._writer.commit([serialize(_node_event(EventType.NODE_STOP, self._utc_us()))])
         except OSError:
             logger.error("the access log could not be closed")
-        self._close()
+        self._writer.sign()
+        self._writer.close()
 
     def _next_entries(self) -> list[_Entry] | None:
-        """What waits, at most BATCH_LIMIT entries; None when the log was stopped and all is written."""
-        entry = self._queue.get()
+        """What waits, at most BATCH_LIMIT entries; none when a checkpoint is due before the first comes.
+
+        None when the log was stopped and all is written.
+        """
         entries: list[_Entry] = []
-        while entry is not None:
-            entries.append(entry)
-            if len(entries) == BATCH_LIMIT:
-                return entries
-            try:
+        try:
+            entry = self._queue.get(timeout=self._writer.sign_in_s())
+            while entry is not None:
+                entries.append(entry)
+                if len(entries) == BATCH_LIMIT:
+                    return entries
                 entry = self._queue.get_nowait()
-            except queue.Empty:
-                return entries
+        except queue.Empty:
+            return entries
         if entries:
             # The stop comes again after these.
             self._queue.put(None)
@@ -242,7 +231,10 @@ class AccessLog:
         while True:
             kept = [entry for entry in entries if not entry.is_withdrawn]
             try:
-                self._commit(b"".join(entry.line for entry in kept))
+                if kept:
+                    self._writer.commit([entry.line for entry in kept])
+                elif self._is_failing:
+                    self._writer.probe()
             except OSError as error:
                 self._fail(error)
             else:
@@ -254,44 +246,11 @@ class AccessLog:
                 break
         self._tell(entries)
 
-    def _commit(self, lines: bytes) -> None:
-        """Makes lines durable, all or none: what a failed attempt left behind the next one cuts off."""
-        file = self._file_of_today()
-        if lines:
-            file.write(lines)
-            file.sync()
-        elif self._is_failing:
-            # Nothing is left to write: blank lines ask whether the disk would take any.
-            file.write(_PROBE)
-            file.sync()
-            file.truncate(self._durable_size)
-        self._durable_size = file.size
-
-    def _file_of_today(self) -> LogFile:
-        day = datetime.datetime.fromtimestamp(self._utc_us() / 1e6, datetime.UTC).date()
-        path = self._directory / f"access-{day}.jsonl"
-        if self._file is not None and path == self._path and not self._file.is_unlinked():
-            return self._file
-        is_reopened = path == self._path
-        self._close()
-        file = self._file = self._open_file(path)
-        if is_reopened and file.size > self._durable_size:
-            file.truncate(self._durable_size)
-        self._path, self._durable_size = path, file.size
-        return file
-
-    def _close(self) -> None:
-        if self._file is not None:
-            file, self._file = self._file, None
-            file.close()
-
     def _fail(self, error: OSError) -> None:
         if not self._is_failing:
             logger.error("the access log cannot be written (%s); new viewings are refused", error.strerror)
         self._is_failing = True
-        # After a failed fsync the kernel may call pages clean that are not on disk: begin again from a new
-        # descriptor, at the last byte known to be durable.
-        self._close()
+        self._writer.forget_file()
 
     def _recover_from_failure(self) -> None:
         if self._is_failing:
@@ -303,10 +262,6 @@ class AccessLog:
         # When the loop was closed without a stop, nobody is left to be told.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._settle, entries)
-
-
-#: More than a block, so that a full disk refuses it.
-_PROBE = b"\n" * 8192
 
 
 def _node_event(type: EventType, ts_us: int) -> AccessEvent:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from camrelay.audit.archive import is_header, log_files
 from camrelay.audit.record import parse
 from camrelay.errors import BadRecord
 from camrelay.model import AccessEvent, EndReason, EventType
@@ -25,16 +26,13 @@ _LINE_LIMIT = 65_536
 _NODE_START = b'{"type":"node.start"'
 
 
-def log_files(directory: Path) -> list[Path]:
-    """The files of the log, oldest first."""
-    return sorted(directory.glob("access-????-??-??.jsonl"))
-
-
 def read(path: Path) -> Iterator[AccessEvent]:
     """The events of a file. Lines that are no records are counted in the operators' log and passed over."""
     strange = 0
     with open(path, "rb") as file:
-        for line in file:
+        for number, line in enumerate(file):
+            if number == 0 and is_header(line):
+                continue
             try:
                 yield parse(line)
             except BadRecord:
@@ -53,6 +51,7 @@ def recover(directory: Path, now_us: int) -> list[AccessEvent]:
     files = log_files(directory)
     if files:
         _cut_torn_end(files[-1])
+        files = log_files(directory)
     running: dict[str, AccessEvent] = {}
     last_us = 0
     for path in _since_last_start(files):
@@ -74,7 +73,10 @@ def _since_last_start(files: list[Path]) -> list[Path]:
 
 
 def _cut_torn_end(path: Path) -> None:
-    """Removes what follows the last whole record: half a line, or blocks that a power cut left empty."""
+    """Removes what follows the last whole record: half a line, or blocks that a power cut left empty.
+
+    A file without even its header goes altogether: that day has not begun.
+    """
     size = good = path.stat().st_size
     with open(path, "rb") as file:
         while good > 0:
@@ -88,9 +90,13 @@ def _cut_torn_end(path: Path) -> None:
     if good < size:
         logger.warning("%d bytes at the end of %s were never complete: removed", size - good, path.name)
         os.truncate(path, good)
+    if good == 0:
+        path.unlink()
 
 
 def _is_record(line: bytes) -> bool:
+    if is_header(line):
+        return True
     try:
         parse(line)
     except BadRecord:

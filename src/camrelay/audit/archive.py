@@ -1,0 +1,154 @@
+"""The days of the log as they lie on disk, and whether they are as they were signed. Everything here blocks.
+
+A day is a file of lines, `access-DAY.jsonl`, and beside it one of their leaf hashes, `access-DAY.leaves`. The
+leaves prove nothing that the lines do not, but tell which line it was that somebody changed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from camrelay.audit.chain import Header, Tree, verify_header, verify_lines
+from camrelay.audit.checkpoint import Checkpoint
+from camrelay.audit.signer import Signer
+from camrelay.errors import ChainBroken
+
+_LEAF_BYTES = 32
+#: A header has some 200 bytes.
+_HEADER_LIMIT = 1024
+
+
+class Verified(msgspec.Struct):
+    """What a check of the log has found in order.
+
+    Attributes:
+        days, lines: checked, headers included.
+        unsigned: lines after the last checkpoint of the last day: nothing proves them yet.
+        tree: of the last day.
+    """
+
+    days: int = 0
+    lines: int = 0
+    unsigned: int = 0
+    tree: Tree = msgspec.field(default_factory=Tree)
+
+
+class Lines:
+    """The lines of a day; can be walked again."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __iter__(self) -> Iterator[bytes]:
+        with open(self._path, "rb") as file:
+            yield from file
+
+
+class Leaves:
+    """The leaf hashes kept beside the lines of a day; can be walked again."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = leaves_path(path)
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            with open(self._path, "rb") as file:
+                while leaf := file.read(_LEAF_BYTES):
+                    yield leaf
+        except FileNotFoundError:
+            return
+
+
+def log_files(directory: Path) -> list[Path]:
+    """The files of the log, oldest first."""
+    return sorted(directory.glob("access-????-??-??.jsonl"))
+
+
+def log_path(directory: Path, day: str) -> Path:
+    """The file of a day ("2026-11-21")."""
+    return directory / f"access-{day}.jsonl"
+
+
+def leaves_path(path: Path) -> Path:
+    """The leaf hashes of a day's file."""
+    return path.with_suffix(".leaves")
+
+
+def day_of(path: Path) -> str:
+    """The day of a file."""
+    return path.stem.removeprefix("access-")
+
+
+def is_header(line: bytes) -> bool:
+    """Whether a line is the first of some day."""
+    try:
+        return len(line) <= _HEADER_LIMIT and msgspec.json.decode(line, type=Header).line() == line
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+
+
+def header(path: Path) -> Header:
+    """The header of a day; ChainBroken when its first line is none."""
+    with open(path, "rb") as file:
+        line = file.readline(_HEADER_LIMIT)
+    if not is_header(line):
+        raise ChainBroken(f"{path.name}: line 0 is no header")
+    return msgspec.json.decode(line, type=Header)
+
+
+def verify(directory: Path, signer: Signer, checkpoints: Iterable[Checkpoint], since: str = "") -> Verified:
+    """Checks the log from a day on; that day is taken to follow the one before it.
+
+    Raises:
+        ChainBroken: naming file and line of the first deviation; `first` and `last` are positions.
+    """
+    by_day = _by_day(signer, checkpoints)
+    files = {day_of(path): path for path in log_files(directory)}
+    found = Verified()
+    previous: Path | None = None
+    for day in sorted(files.keys() | by_day.keys()):
+        if day < since:
+            continue
+        if day not in files:
+            raise ChainBroken(f"access-{day}.jsonl is missing", last=max(c.size for c in by_day[day]) - 1)
+        path, signed = files[day], by_day.get(day, [])
+        tree = _verify_day(path, signer, signed, previous, None if since and not found.days else found.tree)
+        found.days += 1
+        found.lines += tree.size
+        found.unsigned = tree.size - max((checkpoint.size for checkpoint in signed), default=0)
+        found.tree, previous = tree, path
+    return found
+
+
+def _by_day(signer: Signer, checkpoints: Iterable[Checkpoint]) -> dict[str, list[Checkpoint]]:
+    by_day = defaultdict(list)
+    for checkpoint in checkpoints:
+        name, _, day = checkpoint.origin.rpartition("/")
+        if name != signer.name:
+            raise ChainBroken(f"a checkpoint is of another log: {checkpoint.origin}")
+        by_day[day].append(checkpoint)
+    return by_day
+
+
+def _verify_day(
+    path: Path, signer: Signer, signed: list[Checkpoint], before: Path | None, previous: Tree | None
+) -> Tree:
+    try:
+        tree = verify_lines(Lines(path), signed, stored=Leaves(path))
+    except ChainBroken as broken:
+        raise ChainBroken(f"{path.name}: {broken}", first=broken.first, last=broken.last) from None
+    first = header(path)
+    if previous is None:
+        return tree
+    if before is not None and first.previous_size < previous.size:
+        added = first.previous_size
+        raise ChainBroken(f"{before.name}: line {added} was added when the day was over", first=added)
+    try:
+        verify_header(first.line(), signer.name, day_of(path), previous)
+    except ChainBroken as broken:
+        raise ChainBroken(f"{path.name}: line 0: {broken}") from None
+    return tree

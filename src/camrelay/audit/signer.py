@@ -1,0 +1,122 @@
+"""The log's own signing key, and the checkpoints that it has signed so far.
+
+The key signs checkpoints and nothing else: whoever can make tokens cannot rewrite the record, and the other
+way round. Everything here blocks.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import os
+import re
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from camrelay.audit.chain import Tree
+from camrelay.audit.checkpoint import Checkpoint, read_checkpoint, sign_checkpoint
+from camrelay.sealing import load_key
+
+KEY = "audit.key"
+CHECKPOINTS = "checkpoints.txt"
+
+
+class Signer:
+    """A log's identity: its name follows from its key, so a log that was made anew has another one."""
+
+    def __init__(self, key: Ed25519PrivateKey) -> None:
+        self._key = key
+        digest = hashlib.sha256(key.public_key().public_bytes_raw()).digest()
+        self.name = f"camrelay-{digest[:8].hex()}"
+
+    @classmethod
+    def load(cls, directory: Path) -> Signer:
+        """The signer of the log in a directory, made at first start; ConfigError when its file is unfit."""
+        return cls(Ed25519PrivateKey.from_private_bytes(load_key(directory / KEY)))
+
+    @property
+    def keys(self) -> dict[str, Ed25519PublicKey]:
+        """What `read_checkpoint` takes."""
+        return {self.name: self._key.public_key()}
+
+    def origin(self, day: str) -> str:
+        """The tree of a day, as checkpoints name it."""
+        return f"{self.name}/{day}"
+
+    def sign(self, day: str, tree: Tree) -> str:
+        """A note over the tree of a day so far."""
+        return sign_checkpoint(Checkpoint(self.origin(day), tree.size, tree.root()), self.name, self._key)
+
+    def read(self, notes: list[str]) -> list[Checkpoint]:
+        """Checks notes; ChainBroken when one is not this log's."""
+        return [read_checkpoint(note, self.keys) for note in notes]
+
+
+def append_note(directory: Path, note: str) -> None:
+    """Adds a note to the file; a blank line ends it.
+
+    Not synced: after a power cut the last notes may be missing, and the lines they prove are not.
+    """
+    path = directory / CHECKPOINTS
+    with open(path, "a", opener=private) as file:
+        file.write(note + "\n")
+
+
+def read_notes(directory: Path) -> list[str]:
+    """The notes of the file, oldest first; what follows the last whole one is passed over."""
+    try:
+        text = (directory / CHECKPOINTS).read_text(errors="replace")
+    except FileNotFoundError:
+        return []
+    return _split(text)
+
+
+def cut_torn_note(directory: Path) -> None:
+    """Removes what a crash left half written, so that the next note begins on a line of its own."""
+    whole = "".join(note + "\n" for note in read_notes(directory)).encode()
+    path = directory / CHECKPOINTS
+    if path.exists() and path.stat().st_size != len(whole):
+        with open(path, "r+b") as file:
+            file.truncate(len(whole))
+
+
+def saved_notes(text: str) -> list[str]:
+    """The notes somebody kept: a copy of the file, single notes, or lines of the operators' log."""
+    logged = _LOGGED.findall(text)
+    if logged:
+        return [_note(*fields) for fields in logged]
+    return _split(text.strip("\n") + "\n\n")
+
+
+def one_line(note: str) -> str:
+    """A note for the operators' log; `saved_notes` reads it again."""
+    origin, size, root, _, signature = note[:-1].split("\n")
+    return f"checkpoint {origin} {size} {_hex(root)} {_hex(signature.split(' ')[2])}"
+
+
+_LOGGED = re.compile(r"checkpoint (camrelay-[0-9a-f]+)(/\S+) ([0-9]+) ([0-9a-f]{64}) ([0-9a-f]+)")
+
+
+def _split(text: str) -> list[str]:
+    blocks = text.split("\n\n")
+    return [
+        f"{body}\n\n{signatures}\n" for body, signatures in zip(blocks[:-1:2], blocks[1:-1:2], strict=False)
+    ]
+
+
+def _note(name: str, tree: str, size: str, root: str, signature: str) -> str:
+    return f"{name}{tree}\n{size}\n{_base64(root)}\n\n\N{EM DASH} {name} {_base64(signature)}\n"
+
+
+def _hex(base64: str) -> str:
+    return binascii.a2b_base64(base64).hex()
+
+
+def _base64(digits: str) -> str:
+    return binascii.b2a_base64(bytes.fromhex(digits), newline=False).decode()
+
+
+def private(path: str, flags: int) -> int:
+    """Opens as `open` does, for nobody else's eyes."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
