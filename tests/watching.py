@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, ConsoleMessage, Page
 
 #: Nothing here waits for the network of a person; a loaded machine is all there is to be patient with.
 LIMIT_S = 40.0
@@ -71,8 +71,13 @@ class Watching:
         self.requests: list[str] = []
         self.complaints: list[str] = []
         page.on("request", lambda request: self.requests.append(request.url))
-        page.on("console", lambda line: self.complaints.append(line.text) if line.type == "error" else None)
+        page.on("console", self._hear)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def _hear(self, line: ConsoleMessage) -> None:
+        # The empty page has no icon; browsers ask all the same.
+        if line.type == "error" and not line.location["url"].endswith("/favicon.ico"):
+            self.complaints.append(line.text)
 
     @classmethod
     async def open(cls, browser: Browser, url: str, camera: str, protocol: str, token: str) -> Watching:

@@ -26,6 +26,9 @@ from aiortc.mediastreams import MediaStreamError
 #: An answer longer than this is not one of ours.
 _MAX_BODY_BYTES = 1 << 20
 
+#: Between looks for a first whole segment; a tenth of the usual segment.
+_SEGMENT_POLL_S = 0.2
+
 T = TypeVar("T")
 
 _interface_addresses = aioice.ice.get_host_addresses
@@ -135,11 +138,15 @@ async def _play_hls(
     uri = next((line for line in multivariant if line and not line.startswith("#")), None)
     if uri is None:
         raise PlayFailed("multivariant playlist: lists nothing")
-    playlist = await _text(http, urljoin(url, uri), "media playlist")
-    if "#EXTINF" not in playlist and "#EXT-X-PART:" not in playlist:
-        raise PlayFailed("media playlist: lists no media")
-    playlist_at = time.monotonic()
-    return playlist_at, await asyncio.to_thread(_decode_hls, url, pictures, deadline)
+    playlist_at = 0.0
+    # libav reads whole segments; just after a start there are only parts.
+    while True:
+        playlist = await _text(http, urljoin(url, uri), "media playlist")
+        if "#EXTINF" in playlist or "#EXT-X-PART:" in playlist:
+            playlist_at = playlist_at or time.monotonic()
+        if "#EXTINF" in playlist:
+            return playlist_at, await asyncio.to_thread(_decode_hls, url, pictures, deadline)
+        await asyncio.sleep(_SEGMENT_POLL_S)
 
 
 async def _text(http: aiohttp.ClientSession, url: str, what: str) -> str:
