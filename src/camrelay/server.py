@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
@@ -91,6 +92,15 @@ _SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
 }
 
+#: What <camera-player> asks from pages of other sites: with a token or with nothing, never with a cookie.
+_FOR_OTHER_SITES = "media/sessions|cameras/[^/]+"
+
+_PREFLIGHT_HEADERS = {
+    "Access-Control-Allow-Methods": "GET, POST",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type",
+    "Access-Control-Max-Age": "86400",
+}
+
 
 class Route(NamedTuple):
     """One line of the route table."""
@@ -112,7 +122,8 @@ def guarded(authorize: Authorize, protocol: Protocol, handler: MediaHandler) -> 
 def build(routes: Iterable[Route]) -> web.Application:
     """The application for a route table; what no route matches is the same 404 as an unknown camera."""
     app = web.Application(client_max_size=BODY_LIMIT_BYTES)
-    for method, path, handler in (*routes, Route("*", "/{unknown:.*}", _not_found)):
+    preflight = Route("OPTIONS", f"/v1/{{path:{_FOR_OTHER_SITES}}}", _preflight)
+    for method, path, handler in (*routes, preflight, Route("*", "/{unknown:.*}", _not_found)):
         app.router.add_route(method, path, _answering(handler))
     app.on_response_prepare.append(_tidy)
     return app
@@ -252,8 +263,15 @@ async def _not_found(_: web.Request) -> web.StreamResponse:
     raise NotFound("no route")
 
 
-async def _tidy(_: web.Request, response: web.StreamResponse) -> None:
+async def _preflight(_: web.Request) -> web.StreamResponse:
+    return web.Response(status=204, headers=_PREFLIGHT_HEADERS)
+
+
+async def _tidy(request: web.Request, response: web.StreamResponse) -> None:
     # aiohttp names itself and its version by default.
     response.headers["Server"] = "camrelay"
     for name, value in _SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
+    if re.fullmatch(f"/v1/({_FOR_OTHER_SITES})", request.path):
+        response.headers["Access-Control-Allow-Origin"] = "*"
+        response.headers["Access-Control-Expose-Headers"] = "Date, Retry-After"
