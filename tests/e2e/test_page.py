@@ -324,17 +324,21 @@ async def test_nothing_is_wider_than_the_screen(api: Api, page: Page, path: str)
 
 
 async def test_another_site_may_embed_the_player(api: Api, page: Page) -> None:
-    """/embed shows in a frame of another origin; the other pages refuse to."""
+    """As an element with a token of its own, or as /embed in a frame; the other pages refuse to be framed."""
+    markup = f"""<!doctype html><script type="module" src="{api.url}/player.js"></script>
+        <camera-player camera="yard" token="{TOKEN}" controls></camera-player>
+        <iframe src="{api.url}/embed/yard"></iframe><iframe src="{api.url}/cameras/yard"></iframe>"""
 
     async def foreign(_: web.Request) -> web.Response:
-        frames = f'<iframe src="{api.url}/embed/yard"></iframe><iframe src="{api.url}/cameras/yard"></iframe>'
-        return web.Response(text=frames, content_type="text/html")
+        return web.Response(text=markup, content_type="text/html")
 
     app = web.Application()
     app.router.add_get("/", foreign)
     async with TestServer(app) as elsewhere:
         await page.goto(str(elsewhere.make_url("/")))
 
+        await expect(page.locator("camera-player")).to_contain_text("The camera does not answer.")
+        assert ("POST", "/v1/media/sessions", f"Bearer {TOKEN}") in api.requests
         allowed, refused = page.frame_locator("iframe").nth(0), page.frame_locator("iframe").nth(1)
         await expect(allowed.locator("camera-player[state=offline]")).to_be_attached()
         assert await refused.locator("camera-player").count() == 0
