@@ -1,0 +1,120 @@
+"""Records of the log, found again and proven: where each stands, and that it stands under a signed root.
+
+Everything here blocks. A proof is complete in itself: line, position, hashes and checkpoint are all that
+somebody with the log's public key needs, on any machine (RFC 9162 §2.1.3.2).
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import msgspec
+
+from camrelay.audit.archive import Lines, day_of, log_files, log_path
+from camrelay.audit.chain import Tree, inclusion_proofs, leaf_hash
+from camrelay.audit.checkpoint import verifier_key
+from camrelay.audit.record import parse
+from camrelay.audit.signer import Signer, read_notes
+from camrelay.errors import BadRecord, ChainBroken
+from camrelay.model import AccessEvent
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A record and its place: line `position` of the file of `day`, the header being line 0."""
+
+    day: str
+    position: int
+    line: bytes
+    event: AccessEvent
+
+
+class Proof(msgspec.Struct, frozen=True, omit_defaults=True):
+    """That a line stands in the log.
+
+    `hashes` lead, in hexadecimal, from the leaf of `line` with its newline to the root of the `checkpoint`
+    with that number in the manifest. Without a checkpoint the line is too new to be proven.
+    """
+
+    day: str
+    position: int
+    line: str
+    hashes: list[str] = []
+    checkpoint: int | None = None
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """Proofs, and what they are checked against; `key` is a C2SP verifier key."""
+
+    log: str
+    key: str
+    checkpoints: list[str]
+    proofs: list[Proof]
+
+
+def search(
+    directory: Path,
+    *,
+    camera: str = "",
+    subject: str = "",
+    viewing: str = "",
+    from_us: int = 0,
+    to_us: int | None = None,
+) -> Iterator[Found]:
+    """Records with these values, oldest first; `to_us` is not included."""
+    first = str(datetime.datetime.fromtimestamp(from_us / 1e6, datetime.UTC).date())
+    wanted = {"camera": camera, "subject": subject, "viewing": viewing}
+    values = [(name, value) for name, value in wanted.items() if value]
+    # A record may wait for the disk over midnight; it is never written before its time.
+    for path in (path for path in log_files(directory) if day_of(path) >= first):
+        for position, line in enumerate(Lines(path)):
+            event = _event(line)
+            if event is None or event.ts_us < from_us or (to_us is not None and event.ts_us >= to_us):
+                continue
+            if all(getattr(event, name) == value for name, value in values):
+                yield Found(day_of(path), position, line, event)
+
+
+def prove(directory: Path, signer: Signer, found: Iterable[Found]) -> Manifest:
+    """Proofs of records, in their order, each against the newest checkpoint of its day.
+
+    Raises:
+        ChainBroken: a day is not as it was signed.
+    """
+    newest = {note.partition("\n")[0]: note for note in read_notes(directory)}
+    checkpoints: list[str] = []
+    proofs: list[Proof] = []
+    for day, group in groupby(found, lambda one: one.day):
+        records = list(group)
+        note = newest.get(signer.origin(day))
+        proven: dict[int, list[bytes]] = {}
+        if note is not None:
+            proven = _prove_day(log_path(directory, day), signer, note, [one.position for one in records])
+            checkpoints.append(note)
+        proofs += [_proof(one, proven.get(one.position), len(checkpoints) - 1) for one in records]
+    key = verifier_key(signer.name, signer.keys[signer.name])
+    return Manifest(signer.name, key, checkpoints, proofs)
+
+
+def _prove_day(path: Path, signer: Signer, note: str, positions: Sequence[int]) -> dict[int, list[bytes]]:
+    (checkpoint,) = signer.read([note])
+    leaves = list(map(leaf_hash, Lines(path)))[: checkpoint.size]
+    if Tree(leaves).root() != checkpoint.root:
+        raise ChainBroken(f"{path.name} is not as it was signed; camrelay audit verify says where")
+    return inclusion_proofs(leaves, [position for position in positions if position < checkpoint.size])
+
+
+def _proof(found: Found, hashes: list[bytes] | None, checkpoint: int) -> Proof:
+    proof = Proof(found.day, found.position, found.line.decode())
+    if hashes is None:
+        return proof
+    return msgspec.structs.replace(proof, hashes=[each.hex() for each in hashes], checkpoint=checkpoint)
+
+
+def _event(line: bytes) -> AccessEvent | None:
+    try:
+        return parse(line)
+    except BadRecord:
+        return None

@@ -1,0 +1,126 @@
+"""`camrelay audit verify|proof|export`: what the access record says, and whether it can be believed."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+import click
+import msgspec
+
+from camrelay.audit import archive, table
+from camrelay.audit.search import Found, prove, search
+from camrelay.audit.signer import KEY, Signer, read_notes, saved_notes
+from camrelay.commands.common import CONFIG, load
+from camrelay.durable import replace
+from camrelay.errors import ConfigError, NotFound
+
+_DAY = click.DateTime(["%Y-%m-%d"])
+_MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
+_COLUMNS = (
+    "time", "type", "camera", "outcome", "protocol", "viewing", "session", "subject", "reason", "ip_prefix",
+    "agent", "bytes_sent", "duration_ms", "count", "day", "position",
+)  # fmt: skip
+
+
+@click.group()
+def audit() -> None:
+    """Check, prove and export the record of who watched."""
+
+
+@audit.command("verify")
+@CONFIG
+@click.option(
+    "--checkpoint",
+    "saved",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Checkpoints kept elsewhere: a copy of checkpoints.txt, or a log of camrelay serve.",
+)
+@click.option("--since", type=_DAY, help="Check from this day of UTC on.")
+def verify(path: Path, saved: tuple[Path, ...], since: datetime.datetime | None) -> None:
+    """Say whether the record is as it was signed, or where it first deviates (exit status 1).
+
+    \b
+    Examples:
+      camrelay audit verify
+      camrelay audit verify --checkpoint /mnt/elsewhere/checkpoints.txt --since 2026-11-01
+    """
+    directory = Path(load(path).store.directory)
+    signer = _signer(directory)
+    notes = [note for file in saved for note in saved_notes(file.read_text(errors="replace"))]
+    if saved and not notes:
+        raise ConfigError("there is no checkpoint in the files that were named")
+    # Notes before lines: a running relay may add to both, and a note never precedes its lines.
+    notes += read_notes(directory)
+    day = f"{since:%Y-%m-%d}" if since else ""
+    found = archive.verify(directory, signer, signer.read(notes), day)
+    click.echo(f"{signer.name}: {found.lines} lines of {found.days} days are as they were signed")
+    if found.unsigned:
+        click.echo(f"the last {found.unsigned} lines are newer than the last checkpoint")
+    if not saved:
+        click.echo("no checkpoint from elsewhere was named: this proves nothing against whoever has the disk")
+
+
+@audit.command("proof")
+@CONFIG
+@click.argument("viewing")
+def proof(path: Path, viewing: str) -> None:
+    """Print, as JSON, the records of a viewing with proofs that they stand in the log.
+
+    \b
+    Example:  camrelay audit proof 9f86d081884c7d65
+    """
+    directory = Path(load(path).store.directory)
+    manifest = prove(directory, _signer(directory), search(directory, viewing=viewing))
+    if not manifest.proofs:
+        raise NotFound("no record of that viewing")
+    click.echo(msgspec.json.format(msgspec.json.encode(manifest)))
+
+
+@audit.command("export")
+@CONFIG
+@click.option("--camera", default="", help="Of this camera only.")
+@click.option("--subject", default="", help="Of this person only.")
+@click.option("--from", "start", type=_MOMENT, help="From this moment of UTC on.")
+@click.option("--to", "end", type=_MOMENT, help="Up to this moment of UTC.")
+@click.option("--format", "style", type=click.Choice(["json", "csv"]), default="json", show_default=True)
+@click.option("--proofs", type=click.Path(path_type=Path, dir_okay=False), help="Write proofs to this file.")
+def export(
+    *,
+    path: Path,
+    camera: str,
+    subject: str,
+    start: datetime.datetime | None,
+    end: datetime.datetime | None,
+    style: str,
+    proofs: Path | None,
+) -> None:
+    """Print records, oldest first; with proofs of them in a file of their own.
+
+    \b
+    Examples:
+      camrelay audit export --camera front-door --from 2026-11-01 --to 2026-12-01
+      camrelay audit export --subject ana --format csv --proofs ana-proofs.json > ana.csv
+    """
+    directory = Path(load(path).store.directory)
+    found = list(search(directory, camera=camera, subject=subject, from_us=_us(start) or 0, to_us=_us(end)))
+    if proofs is not None:
+        replace(proofs, msgspec.json.encode(prove(directory, _signer(directory), found)))
+    rows = map(_row, found)
+    click.echo(table.to_csv(rows, _COLUMNS) if style == "csv" else table.to_json(rows), nl=False)
+
+
+def _signer(directory: Path) -> Signer:
+    if not (directory / KEY).exists():
+        raise ConfigError(f"no access log with its key in {directory}", hint="see [store] directory")
+    return Signer.load(directory)
+
+
+def _row(found: Found) -> table.Row:
+    fields = msgspec.to_builtins(found.event)
+    return {"time": table.utc(fields.pop("ts_us")), **fields, "day": found.day, "position": found.position}
+
+
+def _us(moment: datetime.datetime | None) -> int | None:
+    return None if moment is None else round(moment.replace(tzinfo=datetime.UTC).timestamp() * 1e6)

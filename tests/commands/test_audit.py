@@ -1,0 +1,127 @@
+"""`camrelay audit` at a terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from audit_builders import make_start, write_log
+from camrelay.audit.archive import log_files
+from camrelay.audit.signer import CHECKPOINTS, KEY
+from camrelay.cli import main
+
+
+class Terminal:
+    """Runs commands on a store."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = folder / "store"
+        (folder / "camrelay.toml").write_text(f'[store]\ndirectory = "{self.store}"\n')
+
+    def run(self, *words: str) -> Result:
+        return CliRunner().invoke(main, ["audit", *words, "--config", str(self.folder / "camrelay.toml")])
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Terminal:
+    terminal = Terminal(tmp_path)
+    events = [make_start(n, subject=("anna", "=boris")[n % 2]) for n in range(6)]
+    write_log(terminal.store, [events[:3], events[3:]])
+    return terminal
+
+
+def test_a_sound_log_is_said_to_be(terminal: Terminal) -> None:
+    """Exit status 0; and that it takes a checkpoint from elsewhere to mean much."""
+    result = terminal.run("verify")
+    assert result.exit_code == 0
+    assert "8 lines of 2 days" in result.output
+    assert "no checkpoint from elsewhere" in result.output
+    result = terminal.run(
+        "verify", "--checkpoint", str(terminal.store / CHECKPOINTS), "--since", "2026-11-22"
+    )
+    assert result.exit_code == 0
+    assert "4 lines of 1 days" in result.output
+    assert "elsewhere" not in result.output
+
+
+def test_the_first_bad_line_is_named(terminal: Terminal) -> None:
+    """With exit status 1, for scripts."""
+    path = log_files(terminal.store)[1]
+    path.write_bytes(path.read_bytes().replace(b"anna", b"hans"))
+    result = terminal.run("verify")
+    assert result.exit_code == 1
+    assert "access-2026-11-22.jsonl: line 2 is not as it was signed" in result.output
+
+
+def test_a_rollback_is_found_with_what_was_kept(terminal: Terminal) -> None:
+    """The folder of the day before, checkpoints and all, put back in its place."""
+    saved = terminal.folder / "saved.txt"
+    notes = (terminal.store / CHECKPOINTS).read_text()
+    saved.write_text(notes)
+    log_files(terminal.store)[1].unlink()
+    (terminal.store / CHECKPOINTS).write_text(notes[: notes.index("/2026-11-22")].rpartition("\n")[0] + "\n")
+    assert terminal.run("verify").exit_code == 0
+    result = terminal.run("verify", "--checkpoint", str(saved))
+    assert result.exit_code == 1
+    assert "access-2026-11-22.jsonl is missing" in result.output
+
+
+def test_lines_without_a_checkpoint_are_counted(terminal: Terminal) -> None:
+    """They are not called wrong."""
+    path = log_files(terminal.store)[1]
+    path.write_bytes(path.read_bytes() + b"{}\n")
+    result = terminal.run("verify")
+    assert result.exit_code == 0
+    assert "the last 1 lines are newer" in result.output
+
+
+def test_a_file_without_checkpoints_proves_nothing(terminal: Terminal) -> None:
+    """Somebody named the wrong file."""
+    result = terminal.run("verify", "--checkpoint", str(terminal.folder / "camrelay.toml"))
+    assert result.exit_code == 1
+    assert "no checkpoint in" in result.output
+
+
+def test_without_a_log_no_key_is_made(tmp_path: Path) -> None:
+    """Checking changes nothing."""
+    terminal = Terminal(tmp_path)
+    terminal.store.mkdir()
+    result = terminal.run("verify")
+    assert result.exit_code == 1
+    assert "no access log" in result.output
+    assert not (terminal.store / KEY).exists()
+
+
+def test_a_viewing_is_proven(terminal: Terminal) -> None:
+    """As JSON; an unknown one is said."""
+    manifest = json.loads(terminal.run("proof", "v4").output)
+    (proof,) = manifest["proofs"]
+    assert (proof["day"], proof["position"], proof["checkpoint"]) == ("2026-11-22", 2, 0)
+    assert json.loads(proof["line"])["viewing"] == "v4"
+    result = terminal.run("proof", "v99")
+    assert result.exit_code == 1
+    assert "no record" in result.output
+
+
+def test_records_are_exported(terminal: Terminal) -> None:
+    """As JSON and as CSV, selected, with their proofs."""
+    rows = json.loads(terminal.run("export", "--subject", "anna").output)
+    assert [row["viewing"] for row in rows] == ["v0", "v2", "v4"]
+    assert rows[0]["time"] == "2026-11-21T12:00:00.000000Z"
+    proofs = terminal.folder / "proofs.json"
+    output = terminal.run("export", "--format", "csv", "--subject", "=boris", "--proofs", str(proofs)).output
+    table = list(csv.DictReader(io.StringIO(output)))
+    assert [(row["viewing"], row["subject"]) for row in table] == [
+        ("v1", "'=boris"),
+        ("v3", "'=boris"),
+        ("v5", "'=boris"),
+    ]
+    assert [proof["position"] for proof in json.loads(proofs.read_text())["proofs"]] == [2, 1, 3]
+    assert json.loads(terminal.run("export", "--from", "2026-11-23").output) == []
+    assert json.loads(terminal.run("export", "--to", "2026-11-21T12:00:00").output) == []
