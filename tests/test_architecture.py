@@ -28,7 +28,11 @@ CORES = {
     "ingest.device",
     "ingest.discovery",
     "ingest.egress",
+    "ingest.conversation",
+    "ingest.rtcp",
+    "ingest.rtp",
     "ingest.rtsp",
+    "ingest.sdp",
     "fanout.ring",
     "fanout.hls.fmp4",
     "fanout.hls.listing",
@@ -66,7 +70,21 @@ CORES = {
 }
 
 #: Composition: may import every room.
-TOP = {"server", "places", "api", "remote", "lineup", "check", "app", "pages", "demo", "cli", "__main__"}
+TOP = {
+    "server",
+    "places",
+    "api",
+    "find",
+    "snapshots",
+    "remote",
+    "lineup",
+    "check",
+    "app",
+    "pages",
+    "demo",
+    "cli",
+    "__main__",
+}
 
 ROOMS = {"ingest", "fanout", "auth", "audit"}
 
@@ -79,7 +97,7 @@ IMPURE = {
 
 #: Third-party door -> the modules that may open it. A name ending in "." stands for everything below it.
 KEEPERS = {
-    "av": {"ingest.worker", "ingest.probe", "ingest.snapshot", "simulate.", "tools."},
+    "av": {"ingest.probe", "ingest.snapshot", "simulate.", "tools."},
     "aiortc": {"fanout.webrtc.peer", "fanout.webrtc.sdp", "tools."},
     "onvif": {"ingest.onvif"},
     "zeep": {"ingest.onvif"},

@@ -149,7 +149,12 @@ async def test_a_camera_that_cannot_be_removed_in_time_costs_the_others_nothing(
     simulator: Simulator,
 ) -> None:
     """Removing does not wait for a dead address, and does not kill the worker of those that play."""
-    silent = await asyncio.start_server(lambda *_: asyncio.Event().wait(), "127.0.0.1", 0)
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     async with silent, running() as fleet:
         plays = add(fleet, "plays", simulator.url(1))
         await plays.until_state(LIVE)

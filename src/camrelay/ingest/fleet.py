@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
 import socket
 import sys
@@ -215,13 +214,11 @@ class _Worker:
                 sys.executable, "-P", "-m", "camrelay.ingest.worker", str(theirs.fileno()), *self._arguments,
                 pass_fds=(theirs.fileno(),),
                 stdin=asyncio.subprocess.DEVNULL,
-                # What libav or a traceback may print holds URLs.
+                # What a traceback prints may hold URLs.
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.DEVNULL,
                 # A Ctrl-C at the terminal is for the relay, which then ends the workers in order.
                 start_new_session=True,
-                # With an arena for every thread that ever was, a worker's memory grows with each reconnect.
-                env={"MALLOC_ARENA_MAX": "2", **os.environ},
             )  # fmt: skip
             theirs.close()
             try:

@@ -8,6 +8,7 @@ contain one (§7.4.1), so splitting the whole access unit at every start code is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from typing import NamedTuple
@@ -40,11 +41,14 @@ class NalType(IntEnum):
 
 #: What a decoder of one view and one layer needs in an access unit; the rest is signalling or padding.
 _KEPT = frozenset({1, 2, 3, 4, 5, 6, 19})
-_CODED = frozenset({1, 2, 5})
+#: Slices, and the partition with a slice's header: an access unit has one of these at least.
+CODED = frozenset({1, 2, 5})
 
 _SEI_RECOVERY_POINT = 6
 
 _START_CODE = b"\x00\x00\x01"
+#: Half the time of `in`, and every byte of every camera passes here.
+_find_start_code = re.compile(_START_CODE).search
 
 
 class Picture(NamedTuple):
@@ -84,6 +88,18 @@ def annexb_nal_units(data: bytes) -> list[bytes]:
     raise BadNalUnit(f"{MAX_NAL_UNITS} NAL units or more in an access unit")
 
 
+def split_hidden(nal_unit: bytes) -> list[bytes]:
+    """The NAL units in what somebody called one, mostly itself; [] when there is none in it.
+
+    Raises:
+        BadNalUnit: over the limits.
+    """
+    if _find_start_code(nal_unit):
+        return annexb_nal_units(_START_CODE + nal_unit)
+    trimmed = nal_unit.rstrip(b"\x00")
+    return [trimmed] if trimmed else []
+
+
 def avcc_nal_units(data: bytes) -> Iterator[bytes]:
     """Yields the NAL units behind 4-byte lengths (ISO 14496-15 §5.3.2).
 
@@ -109,23 +125,31 @@ def to_avcc(nal_units: Sequence[bytes]) -> bytes:
 
 
 def parse_access_unit(data: bytes) -> Picture:
-    """Takes an Annex B access unit apart: slices and SEI to AVCC, parameter sets aside, the rest dropped.
+    """An Annex B access unit, taken apart as by `parse_nal_units`."""
+    return parse_nal_units(annexb_nal_units(data))
+
+
+def parse_nal_units(nal_units: Sequence[bytes]) -> Picture:
+    """Takes an access unit apart: slices and SEI to AVCC, parameter sets aside, the rest dropped.
 
     Raises:
         BadNalUnit: over the limits, or a NAL unit says it is corrupt.
     """
+    nal_units = [part for nal_unit in nal_units for part in split_hidden(nal_unit)]
+    if len(nal_units) > MAX_NAL_UNITS or sum(map(len, nal_units)) > MAX_ACCESS_UNIT_BYTES:
+        raise BadNalUnit("access unit over the limits")
     kept: list[bytes] = []
     sps: list[bytes] = []
     pps: list[bytes] = []
     is_coded = is_idr = has_recovery_point = has_b_slices = False
-    for nal_unit in annexb_nal_units(data):
+    for nal_unit in nal_units:
         head = nal_unit[0]
         if head & 0x80:
             raise BadNalUnit("forbidden_zero_bit is set")
         kind = head & 0x1F
         if kind in _KEPT:
             kept.append(nal_unit)
-            if kind in _CODED:
+            if kind in CODED:
                 is_coded = True
                 is_idr = is_idr or kind == NalType.IDR
                 has_b_slices = has_b_slices or is_b_slice(nal_unit)

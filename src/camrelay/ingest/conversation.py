@@ -1,0 +1,318 @@
+"""One RTSP conversation with a camera, from OPTIONS to TEARDOWN (RFC 2326): bytes in, requests and media out.
+
+What a camera says is not trusted:
+
+- Every request goes to the address that was checked. A URL of the camera's gives a path and nothing else.
+- A redirect ends the attempt, and so does a transport that names another host.
+- A password is shown to whoever asks on this connection, as a proof where that can be, and once.
+- Responses may stand between media packets, and media may come before PLAY is answered.
+
+The shell sends what the methods return, and takes media from `video.finished`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import msgspec
+
+from camrelay.errors import (
+    CameraAuthFailed,
+    CameraUnreachable,
+    EgressDenied,
+    StreamInterrupted,
+    StreamNotFound,
+    UnsupportedCodec,
+)
+from camrelay.ingest import sdp
+from camrelay.ingest.rtcp import Reporter
+from camrelay.ingest.rtp import Depacketizer
+from camrelay.ingest.rtsp import Credentials, Head, parse_challenges, parse_head
+
+#: OPTIONS, DESCRIBE, SETUP, PLAY, each challenged once or twice: a conversation beyond this goes nowhere.
+REQUEST_LIMIT = 32
+#: Media that a camera sends before it answers PLAY; some do, none for long.
+EARLY_MEDIA_LIMIT_BYTES = 4 * 1024 * 1024
+#: A session that says nothing of its timeout has this one (RFC 2326 §12.37).
+SESSION_TIMEOUT_S = 60.0
+#: Requests without a response that are remembered: some cameras never answer a keepalive.
+_UNANSWERED_LIMIT = 8
+
+_DOLLAR = 0x24
+_AUTHORITY = re.compile(r"rtsps?://[^/?\s]*", re.IGNORECASE)
+_CHANNELS = re.compile(r"interleaved=(\d{1,2})(?:-(\d{1,2}))?")
+_SERVER_PORTS = re.compile(r"server_port=(\d{1,5})(?:-(\d{1,5}))?")
+_HOSTS = re.compile(r"(?:source|destination)=\[?([0-9A-Fa-f.:]+)\]?")
+_TIMEOUT = re.compile(r";\s*timeout\s*=\s*(\d{1,6})", re.IGNORECASE)
+
+
+class Target(msgspec.Struct, frozen=True):
+    """A camera as it may be dialled: `address` is resolved and checked, `authority` is its URL's."""
+
+    address: str
+    port: int
+    authority: str
+    #: With its query.
+    path: str
+    username: str = ""
+    password: str = ""
+    is_tls: bool = False
+    #: SHA-256 of the certificate in hexadecimal; "" means: verified against the system's authorities.
+    tls_fingerprint: str = ""
+
+    @property
+    def url(self) -> str:
+        """What requests to the camera name; without credentials."""
+        return f"{self.base}{self.path}"
+
+    @property
+    def base(self) -> str:
+        """Scheme and authority of `url`."""
+        return f"{'rtsps' if self.is_tls else 'rtsp'}://{self.authority}"
+
+    def __repr__(self) -> str:
+        return "Target()"
+
+
+class _Request(msgspec.Struct, frozen=True):
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Conversation:
+    """The client's side of one connection.
+
+    Args:
+        target: what to play.
+        own_address: this end of the connection, which a camera may name as its destination.
+        udp_port: where RTP datagrams are taken, RTCP on the next one; None to have media on the connection.
+        cnonce: random text for Digest.
+        ssrc: random, for receiver reports.
+
+    Attributes:
+        description, video: what the camera offers and the track that is played, once it has answered.
+        is_playing: PLAY is answered.
+        is_over: TEARDOWN is answered.
+        keepalive_s: how often the session wants to hear from us.
+        server_ports: where the camera takes datagrams, RTP and RTCP; None when it did not say.
+    """
+
+    def __init__(
+        self, target: Target, *, own_address: str, udp_port: int | None, cnonce: str, ssrc: int
+    ) -> None:
+        self.description: sdp.Description | None = None
+        self.track: sdp.Track | None = None
+        self.video: Depacketizer | None = None
+        self.is_playing = False
+        self.is_over = False
+        self.keepalive_s = SESSION_TIMEOUT_S / 2
+        self.server_ports: tuple[int, int] | None = None
+        self._target = target
+        self._own_address = own_address
+        self._udp_port = udp_port
+        self._credentials = Credentials(target.username, target.password, cnonce)
+        self._reporter = Reporter(ssrc)
+        self._rest = b""
+        self._early_bytes = 0
+        self._sequence = 0
+        self._asked: dict[str, _Request] = {}
+        self._base = target.url
+        self._keepalive_method = "OPTIONS"
+        self._session = ""
+        #: Channels of RTP and RTCP; none while no track is set up.
+        self._channels = (-1, -1)
+        self._packet: Callable[[bytes, int, int], None] = lambda data, begin, end: None
+
+    # What the shell sends.
+
+    def begin(self) -> bytes:
+        """The first request."""
+        return self._ask("OPTIONS", self._target.url)
+
+    def keep_alive(self) -> bytes:
+        """A request that says that somebody is still watching."""
+        return self._ask(self._keepalive_method, self._base)
+
+    def report(self) -> bytes:
+        """A receiver report, ready for wherever this session's RTCP goes."""
+        assert self.video is not None
+        packet = self._reporter.report(self.video)
+        if self._udp_port is not None:
+            return packet
+        return bytes((_DOLLAR, self._channels[1])) + len(packet).to_bytes(2, "big") + packet
+
+    def leave(self) -> bytes:
+        """TEARDOWN; b"" when there is no session to tear down. Media is passed over from here on."""
+        self._channels = (-1, -1)
+        return self._ask("TEARDOWN", self._base) if self._session else b""
+
+    # What the camera sends.
+
+    def receive(self, data: bytes) -> bytes:
+        """Takes in bytes from the connection; returns what is to be sent back, mostly nothing.
+
+        Raises:
+            SourceError: this conversation is over, and why.
+        """
+        if self._rest:
+            data = self._rest + data
+        at, size = 0, len(data)
+        packet, channel = self._packet, self._channels[0]
+        answer = b""
+        while size - at >= 4:
+            if data[at] == _DOLLAR:
+                # "$", channel, 16-bit length (RFC 2326 §10.12).
+                end = at + 4 + (data[at + 2] << 8 | data[at + 3])
+                if end > size:
+                    break
+                if data[at + 1] == channel:
+                    packet(data, at + 4, end)
+                at = end
+                continue
+            if data[at] in b"\r\n":
+                at += 1
+                continue
+            message = _message(data[at:])
+            if message is None:
+                break
+            head, body, length = message
+            at += length
+            answer += self._hear(head, body)
+            packet, channel = self._packet, self._channels[0]
+        self._rest = data[at:]
+        if not self.is_playing:
+            self._early_bytes += at
+            if self._early_bytes > EARLY_MEDIA_LIMIT_BYTES:
+                raise StreamInterrupted("the camera sends media and does not answer")
+        return answer
+
+    def _hear(self, head: Head, body: bytes) -> bytes:
+        if not head.status:
+            # A request of the camera's: none that a player must answer.
+            return b""
+        request = self._asked.pop(head.get("CSeq"), None)
+        if request is None:
+            # Some cameras answer with numbers of their own, in order.
+            if not self._asked:
+                return b""
+            request = self._asked.pop(next(iter(self._asked)))
+        if head.status == 401:
+            self._credentials.take(parse_challenges(head.all("WWW-Authenticate")))
+            return self._ask(request.method, request.url, *request.headers)
+        if 300 <= head.status < 400:
+            raise EgressDenied("the camera redirects elsewhere")
+        self._credentials.accepted()
+        if request.method == "TEARDOWN":
+            self.is_over = True
+            return b""
+        # A keepalive that is answered with an error was heard all the same.
+        return b"" if self.is_playing else self._advance(request, head, body)
+
+    def _advance(self, request: _Request, head: Head, body: bytes) -> bytes:
+        """The next request on the way to PLAY."""
+        if request.method == "OPTIONS":
+            # Whatever it says: a camera that knows no OPTIONS may still play.
+            if "GET_PARAMETER" in head.get("Public"):
+                self._keepalive_method = "GET_PARAMETER"
+            return self._ask("DESCRIBE", self._target.url, ("Accept", "application/sdp"))
+        _require_success(head)
+        if request.method == "DESCRIBE":
+            return self._choose_track(head, body)
+        if request.method == "SETUP":
+            self._take_session(head)
+            self._take_transport(head.get("Transport"))
+            return self._ask("PLAY", self._base, ("Range", "npt=0.000-"))
+        self._take_session(head)
+        self.is_playing = True
+        return b""
+
+    def _choose_track(self, head: Head, body: bytes) -> bytes:
+        description = sdp.parse(body)
+        track = next((t for t in description.tracks if _is_playable(t)), None)
+        if track is None:
+            raise UnsupportedCodec("the camera offers no H.264 that can be played")
+        self.description, self.track = description, track
+        base = self._own_url(head.get("Content-Base") or head.get("Content-Location") or self._target.url)
+        self._base = self._own_url(sdp.control_url(base, description.control))
+        self.video = Depacketizer(track.payload_type)
+        self._packet = self.video.packet
+        if self._udp_port is None:
+            transport = "RTP/AVP/TCP;unicast;interleaved=0-1"
+        else:
+            transport = f"RTP/AVP;unicast;client_port={self._udp_port}-{self._udp_port + 1}"
+        return self._ask(
+            "SETUP", self._own_url(sdp.control_url(base, track.control)), ("Transport", transport)
+        )
+
+    def _own_url(self, url: str) -> str:
+        """A URL of the camera's, at the authority that is dialled; cameras behind NAT know no better."""
+        path = _AUTHORITY.sub("", url, count=1).strip()
+        return self._target.base + path if path[:1] in ("", "/", "?") else self._target.url
+
+    def _take_session(self, head: Head) -> None:
+        session = head.get("Session")
+        if not session:
+            return
+        self._session = session.split(";")[0].strip()
+        if found := _TIMEOUT.search(session):
+            self.keepalive_s = min(max(int(found[1]) / 2, 1.0), SESSION_TIMEOUT_S / 2)
+
+    def _take_transport(self, transport: str) -> None:
+        for host in _HOSTS.findall(transport):
+            # Some cameras name our own address as destination, and 0.0.0.0 as source.
+            if host not in (self._target.address, self._own_address, "0.0.0.0"):  # noqa: S104 - compared
+                raise EgressDenied("the camera wants to send from or to another host")
+        if self._udp_port is not None:
+            self.server_ports = _pair(_SERVER_PORTS, transport)
+        elif "TCP" in transport.upper():
+            # Some servers ignore the numbers they were asked for.
+            self._channels = _pair(_CHANNELS, transport) or (0, 1)
+        else:
+            raise CameraUnreachable("the camera does not send media over its connection")
+
+    def _ask(self, method: str, url: str, *headers: tuple[str, str]) -> bytes:
+        self._sequence += 1
+        if self._sequence > REQUEST_LIMIT and not self.is_playing and method != "TEARDOWN":
+            raise StreamInterrupted("the camera never came to play")
+        if len(self._asked) >= _UNANSWERED_LIMIT:
+            del self._asked[next(iter(self._asked))]
+        self._asked[str(self._sequence)] = _Request(method, url, headers)
+        authorization = self._credentials.authorization(method, url)
+        lines = [("CSeq", str(self._sequence)), ("User-Agent", "camrelay"), *headers]
+        if self._session:
+            lines.append(("Session", self._session))
+        if authorization:
+            lines.append(("Authorization", authorization))
+        return Head(f"{method} {url} RTSP/1.0", tuple(lines)).serialize()
+
+
+def _message(data: bytes) -> tuple[Head, bytes, int] | None:
+    """The message `data` begins with, its body, and the length of both; None while it is not all there."""
+    parsed = parse_head(data)
+    if parsed is None:
+        return None
+    head, size = parsed
+    end = size + head.content_length
+    return (head, data[size:end], end) if end <= len(data) else None
+
+
+def _pair(pattern: re.Pattern[str], transport: str) -> tuple[int, int] | None:
+    found = pattern.search(transport)
+    return (int(found[1]), int(found[2] or int(found[1]) + 1)) if found else None
+
+
+def _is_playable(track: sdp.Track) -> bool:
+    # Interleaved packetization (mode 2) is for H.264 that no camera makes.
+    return track.kind == "video" and track.codec == "H264" and track.format.get("packetization-mode") != "2"
+
+
+def _require_success(head: Head) -> None:
+    if 200 <= head.status < 300:
+        return
+    if head.status in (404, 410):
+        raise StreamNotFound("the camera has no stream at this path")
+    if head.status == 403:
+        raise CameraAuthFailed("the camera forbids this account to watch")
+    raise CameraUnreachable("the camera refuses to play")
