@@ -102,6 +102,34 @@ async def test_hls_plays_where_webrtc_brings_no_picture(relay: Relay, page: Page
     assert await page.evaluate(f"async () => (await {PLAYER}.measure()).protocol") == "hls"
 
 
+async def test_controls_leave_the_picture_alone(relay: Relay, page: Page) -> None:
+    """They go after a while without a pointer, whatever the page learns meanwhile; any key brings them."""
+    await page.goto(relay.url(f"/cameras/cam1#token={await relay.token('cam1')}"))
+    await state(page, "live")
+    bar = page.locator("camera-player .bar")
+
+    await expect(bar).to_have_class("bar away")
+    async with page.expect_response("**/v1/cameras/cam1"):
+        pass
+    await expect(bar).to_have_class("bar away")
+    await page.keyboard.press("m")
+    await expect(bar).to_have_class("bar")
+
+
+async def test_another_camera_takes_nothing_over(relay: Relay, page: Page) -> None:
+    """An element that is turned to another camera shows that one, and never the last picture of the first."""
+    await page.goto(relay.url(f"/embed/cam1#token={await relay.token()}"))
+    await state(page, "live")
+
+    await page.evaluate(f"() => {PLAYER}.setAttribute('camera', 'cam2')")
+
+    assert await page.evaluate(f"() => {PLAYER}.shadowRoot.querySelector('.stage').dataset.still") is None
+    await state(page, "live")
+    await viewers(relay, 0)
+    kept = await page.evaluate("() => Object.keys(sessionStorage).filter(key => key.includes('picture'))")
+    assert kept == ["camrelay.picture.cam1"]
+
+
 async def test_who_does_not_look_costs_nothing(relay: Relay, page: Page) -> None:
     """A player that is paused or scrolled away holds no stream, keeps its last picture, and comes back."""
     left: list[str] = []

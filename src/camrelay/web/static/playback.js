@@ -43,7 +43,7 @@ export class Playback {
     this.fixedSession = null;
     this.protocol = "auto";
     this.lowLatency = true;
-    this.endsAt = null;
+    this.endsAt = null; // by this device's clock
     this.transport = null;
     this.isRewound = false;
     this.#report = report;
@@ -100,23 +100,27 @@ export class Playback {
     this.#wake();
   }
 
-  /** Begins again, keeping the media session if `session` is true. */
-  restart({ session = true } = {}) {
-    if (!session) this.#session = null;
-    if (!this.isRunning) return;
+  /** Stops, and knows nothing any more of the camera and the session it had. */
+  forget() {
     this.stop();
-    this.start();
+    this.#session = null;
+    this.#status = null;
+    this.#isFed = false;
+    this.endsAt = null;
   }
 
   /** Takes another way from now on; in "auto" the other one stays the way out. */
   prefer(kind) {
     this.#kind = kind;
-    this.restart();
+    if (!this.isRunning) return;
+    this.stop();
+    this.start();
   }
 
-  /** A new token ends a refusal at once and renews a session that is about to end. */
+  /** A new token ends a refusal at once and renews a session that is about to end; none takes the session along. */
   setToken(token) {
     this.token = token;
+    if (!token) this.#session = null;
     if (this.#session) this.#session.wasRenewed = false;
     this.nudge();
   }
@@ -167,9 +171,9 @@ export class Playback {
       const base = this.fixedSession.replace(/\/(index\.m3u8|whep)?$/, "");
       return { hls: `${base}/index.m3u8`, whep: `${base}/whep`, expires_at: null };
     }
-    const isFresh = this.#session && !(this.#session.expires_at * 1000 < serverNow() + 1000 && this.#session.expires_at);
-    if (!isFresh) this.#session = await this.#requestSession(signal);
-    this.#announceEnd(this.#session);
+    const isOver = this.#session?.expires_at && msUntil(this.#session) < 1000;
+    if (isOver || !this.#session) this.#session = await this.#requestSession(signal);
+    this.endsAt = this.#session.expires_at ? Date.now() + msUntil(this.#session) : null;
     return this.#session;
   }
 
@@ -179,10 +183,6 @@ export class Playback {
       headers: { "Content-Type": "application/json" }, body: JSON.stringify({ camera: this.camera }),
     });
     return answer.json();
-  }
-
-  #announceEnd({ expires_at }) {
-    this.endsAt = expires_at ? expires_at * 1000 : null;
   }
 
   #choose() {
@@ -250,7 +250,7 @@ export class Playback {
 
   /** Shortly before the right ends a session that lasts longer is asked for, once per token. */
   async #renew(session, signal) {
-    if (session.wasRenewed || !session.expires_at || session.expires_at * 1000 - serverNow() > RENEW_MS) return;
+    if (session.wasRenewed || !session.expires_at || msUntil(session) > RENEW_MS) return;
     session.wasRenewed = true;
     const next = await this.#requestSession(signal).catch(() => null);
     signal.throwIfAborted();
@@ -262,10 +262,11 @@ export class Playback {
   /** Says what went wrong and waits until trying again makes sense. */
   async #explain(error, signal) {
     const { code, retryAfter } = error;
-    if (code === "renewed" || error.isFirstFallBack) return;
+    if (code === "renewed") return;
     const backoff = Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** this.#failures) * (0.5 + Math.random() / 2);
     const wait = Math.max(backoff, (retryAfter ?? 0) * 1000);
     this.#failures = Math.min(this.#failures + 1, 10);
+    if (error.isFirstFallBack) return;
     const hadSession = this.#session !== null;
     if (code === "session_ended" || code === "bad_token") this.#session = null;
 
@@ -321,6 +322,9 @@ export class Playback {
     this.#report(state, detail);
   }
 }
+
+/** How long a media session still has, by the server's clock. */
+const msUntil = ({ expires_at }) => expires_at * 1000 - serverNow();
 
 /** Resolves to true when `video` shows its next picture. */
 function nextPicture(video) {

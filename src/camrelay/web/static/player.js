@@ -49,7 +49,7 @@ export class CameraPlayer extends HTMLElement {
   #clockTimer = 0;
   #measureTimer = 0;
   #previous = null;
-  #observer = new IntersectionObserver(([...entries]) => {
+  #observer = new IntersectionObserver((entries) => {
     this.#isOnScreen = entries.at(-1).isIntersecting;
     this.#update();
   }, { rootMargin: "200px" });
@@ -96,11 +96,11 @@ export class CameraPlayer extends HTMLElement {
     else if (name === "controls") this.tabIndex = value === null ? -1 : 0;
     else if (name === "token") playback.setToken(value);
     else {
-      if (name === "camera") playback.camera = value ?? "";
+      playback.forget();
+      if (name === "camera") this.#turnTo(value ?? "");
       if (name === "src") playback.server = new URL(value || import.meta.url, document.baseURI);
       if (name === "session") playback.fixedSession = value;
       if (name === "protocol") playback.protocol = ["webrtc", "hls"].includes(value) ? value : "auto";
-      playback.restart({ session: false });
     }
     playback.lowLatency = this.hasAttribute("controls"); // tiles must not hold a connection each
     if (this.isConnected) {
@@ -125,7 +125,7 @@ export class CameraPlayer extends HTMLElement {
 
   set status(value) {
     this.#playback.status = value;
-    this.#showControls();
+    this.#name();
   }
 
   get state() {
@@ -148,6 +148,7 @@ export class CameraPlayer extends HTMLElement {
     const isButton = event.composedPath()[0] instanceof HTMLButtonElement;
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === " " && isButton) return;
+    if (/^Arrow(Up|Down)$/.test(event.key) && this.#part(".mute").disabled) return; // they scroll the page
     const act = {
       " ": () => this.#togglePause(),
       m: () => this.#toggleMute(),
@@ -194,6 +195,7 @@ export class CameraPlayer extends HTMLElement {
     this.#previous = null;
     this.#describe();
     this.#showControls();
+    this.#stayAwake();
     this.#speak();
     this.dispatchEvent(new CustomEvent("state", { detail: { state, ...detail } }));
     if (ERRORS.includes(state)) this.dispatchEvent(new CustomEvent("error", { detail: { code: state } }));
@@ -208,7 +210,7 @@ export class CameraPlayer extends HTMLElement {
       ? say("state.offline_since", { time: text.clock(since, zone) }) : say(`state.${state}`);
     let hint = state === "offline" ? sayIfKnown(`reason.${reason || "other"}`) ?? say("reason.other")
       : sayIfKnown(`hint.${state}`) ?? "";
-    if (state === "ended" && this.#playback.endsAt) {
+    if (state === "ended" && this.#playback.endsAt && this.#playback.endsAt < Date.now() + 1000) {
       hint = say("hint.ended_at", { time: text.clock(this.#playback.endsAt, zone) });
     }
     let retry = "";
@@ -257,7 +259,7 @@ export class CameraPlayer extends HTMLElement {
     canvas.height = (canvas.width * video.videoHeight) / video.videoWidth;
     canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
     this.#part(".stage").dataset.still = "fresh";
-    if (this.#playback.server.origin !== location.origin) return;
+    if (this.#playback.server.origin !== location.origin || !this.#playback.camera) return;
     const small = document.createElement("canvas");
     small.width = Math.min(KEPT_WIDTH, canvas.width);
     small.height = (small.width * canvas.height) / canvas.width;
@@ -277,6 +279,18 @@ export class CameraPlayer extends HTMLElement {
     canvas.height = picture.naturalHeight;
     canvas.getContext("2d").drawImage(picture, 0, 0);
     this.#part(".stage").dataset.still = "old";
+  }
+
+  #turnTo(camera) {
+    this.#playback.camera = camera;
+    delete this.#part(".stage").dataset.still;
+    if (this.isConnected) this.#recallPicture();
+    this.#name();
+  }
+
+  #name() {
+    const title = this.status?.title || this.#playback.camera;
+    this.#internals.ariaLabel = say("player.region", { title });
   }
 
   /** A right that has ended covers the last picture too. */
@@ -326,7 +340,6 @@ export class CameraPlayer extends HTMLElement {
     const video = this.#part("video");
     const hasControls = this.hasAttribute("controls");
     this.#part(".bar").hidden = !hasControls;
-    this.#internals.ariaLabel = say("player.region", { title: this.status?.title || this.#playback.camera });
     if (!hasControls) return;
     this.#label(".play", this.#isPaused ? "play" : "pause");
     const isSilent = this.#playback.transport?.hasAudio() === false;
@@ -340,8 +353,6 @@ export class CameraPlayer extends HTMLElement {
       button.setAttribute("aria-pressed", String(button.value === used));
     }
     this.#part(".route").hidden = this.#playback.protocol !== "auto";
-    this.#setAwake(this.#state !== "live");
-    if (this.#state === "live") this.#stayAwake();
   }
 
   #label(selector, shapeName, words = shapeName) {

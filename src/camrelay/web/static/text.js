@@ -1,4 +1,4 @@
-// Words and numbers as people read them. The words stand in the catalogue that /words/*.json holds;
+// Words and numbers as people read them. The words stand in the catalogue, which the server makes words.js of;
 // this module fills them in and formats times, durations and rates in the reader's own manner.
 
 import { language, words } from "./words.js";

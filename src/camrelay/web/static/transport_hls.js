@@ -25,9 +25,11 @@ export async function openHls(video, url, { signal, lowLatency }) {
   const failed = new Promise((_, reject) => (fail = reject));
   failed.catch(() => {}); // whoever races it sees the failure; nobody is obliged to
   const player = playsNatively(video) ? openNative(video, url, fail) : await openLibrary(video, url, fail, lowLatency);
+  let isOver = false;
   const close = () => {
     signal.removeEventListener("abort", close);
-    player.close();
+    if (!isOver) player.close();
+    isOver = true;
   };
   if (signal.aborted) close();
   signal.throwIfAborted();
