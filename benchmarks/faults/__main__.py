@@ -47,7 +47,8 @@ _PATIENCE_S = {"LL-HLS": 10.0, "HLS": 20.0, "WHEP": 10.0}
 class Watcher(Protocol):
     """What the viewers of every protocol have in common."""
 
-    last_media_at: float
+    @property
+    def last_media_at(self) -> float: ...
 
 
 class Cell(NamedTuple):

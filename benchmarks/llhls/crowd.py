@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from benchmarks.llhls.viewer import Shared, Viewer
@@ -43,13 +44,15 @@ class Crowd:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def join(self, url: str, count: int, *, per_second: float) -> list[Viewer]:
+    async def join(
+        self, url: str, count: int, *, per_second: float, headers: Mapping[str, str] | None = None
+    ) -> list[Viewer]:
         """Lets `count` viewers begin, evenly spread in time; waits until all have media, or should have."""
         joined = []
         began = time.monotonic()
         for index in range(count):
             await asyncio.sleep(max(0.0, began + index / per_second - time.monotonic()))
-            viewer = Viewer(self._shared, url, low_latency=self._low_latency)
+            viewer = Viewer(self._shared, url, low_latency=self._low_latency, headers=headers)
             self._tasks.append(asyncio.create_task(viewer.watch()))
             joined.append(viewer)
         self.viewers += joined

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 import zlib
 from typing import NamedTuple, cast
 
@@ -50,7 +51,11 @@ class Response(NamedTuple):
 
 
 class Connection(asyncio.BufferedProtocol):
-    """One connection; `get` opens it again when it was closed."""
+    """One connection; `get` opens it again when it was closed.
+
+    `body_at` is when a byte of a body with status 200 last came, whole or not, on the monotonic clock; 0
+    before.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         self._address = (host, port)
@@ -58,10 +63,12 @@ class Connection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[Response] | None = None
         self._keep = False
+        self.body_at = 0.0
         self._reset()
 
     def _reset(self) -> None:
         self._head = b""
+        self._is_good = False
         self._pending = b""
         self._body = bytearray()
         self._body_bytes = 0
@@ -126,8 +133,7 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         # The body of a media request, the bulk of all reads: counted, and nothing else.
         if 0 < nbytes < self._left and not self._keep:
-            self._left -= nbytes
-            self._body_bytes += nbytes
+            self._count(nbytes)
             return
         try:
             self._feed(_SCRATCH[:nbytes])
@@ -148,11 +154,16 @@ class Connection(asyncio.BufferedProtocol):
                 self._body += data[position : position + taken]
                 if len(self._body) > _BODY_LIMIT:
                     raise Broken("body too long")
-            self._body_bytes += taken
-            self._left -= taken
+            self._count(taken)
             position += taken
             if not self._left:
                 self._end_section()
+
+    def _count(self, length: int) -> None:
+        self._left -= length
+        self._body_bytes += length
+        if self._is_good:
+            self.body_at = time.monotonic()
 
     def _read_line(self, data: memoryview) -> int:
         """Reads on in a header, or in the line before a chunk; returns how many bytes of `data` it used."""
@@ -176,6 +187,7 @@ class Connection(asyncio.BufferedProtocol):
         if not head.startswith(b"HTTP/1.1 ") or not head[9:12].isdigit():
             raise Broken("no HTTP/1.1")
         self._head = head
+        self._is_good = head[9:12] == b"200"
         length = _LENGTH.search(head)
         if length:
             self._left = int(length[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from urllib.parse import urljoin, urlsplit
 
 from benchmarks.llhls.http1 import Broken, Connection, Response
@@ -12,9 +13,13 @@ _REDIRECT_LIMIT = 5
 
 
 class Session:
-    """One player at one server. `reloads` and `media` are its two connections."""
+    """One player at one server. `reloads` and `media` are its two connections.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        headers: sent with every request, such as a token.
+    """
+
+    def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
         parts = urlsplit(url)
         assert parts.hostname, "a URL has a host"
         address = parts.hostname, parts.port or 80
@@ -24,7 +29,9 @@ class Session:
         #: Path and query of the media playlist.
         self.playlist_path = ""
         #: Header fields every request carries.
-        self.fields = b""
+        self.fields = self._own_fields = b"".join(
+            f"{name}: {value}\r\n".encode() for name, value in (headers or {}).items()
+        )
         self._url = url
         self._directory = ""
         self._cookies: dict[str, str] = {}
@@ -81,7 +88,8 @@ class Session:
         name, equals, value = field.split(";")[0].partition("=")
         if equals:
             self._cookies[name] = value
-            self.fields = f"Cookie: {'; '.join(map('='.join, self._cookies.items()))}\r\n".encode()
+            cookies = "; ".join(map("=".join, self._cookies.items()))
+            self.fields = self._own_fields + f"Cookie: {cookies}\r\n".encode()
 
 
 def check(response: Response) -> Response:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 
 from benchmarks.llhls.http1 import Broken, Response
 from benchmarks.llhls.playlist import BadPlaylist, Piece, Playlist, parse, start
@@ -62,14 +63,21 @@ class Viewer:
     piece.
     """
 
-    def __init__(self, shared: Shared, url: str, *, low_latency: bool = True) -> None:
+    def __init__(
+        self,
+        shared: Shared,
+        url: str,
+        *,
+        low_latency: bool = True,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         self._shared = shared
         self._low_latency = low_latency
-        self._session = Session(url)
+        self._session = Session(url, headers)
         self._last = (-1, -1)
         self._play_began = 0.0
         self._fetched_s = 0.0
-        self.began_at = self.first_media_at = self.last_media_at = 0.0
+        self.began_at = self.first_media_at = 0.0
         self.delays_s: list[float] = []
         self.behind_s: list[float] = []
         self.bytes = self.pieces = self.gaps = 0
@@ -83,6 +91,11 @@ class Viewer:
     def requests(self) -> int:
         """Sent so far."""
         return self._session.requests
+
+    @property
+    def last_media_at(self) -> float:
+        """The last byte of media, also of a response that was cut; 0 before the first."""
+        return self._session.media.body_at
 
     async def watch(self) -> None:
         """Plays; ends with `failure` set when the server does not let it."""
@@ -140,7 +153,7 @@ class Viewer:
         self._arrived(piece)
 
     def _arrived(self, piece: Piece) -> None:
-        now = self.last_media_at = time.monotonic()
+        now = time.monotonic()
         if not self.first_media_at:
             self.first_media_at = self._play_began = now
             self.started.set()

@@ -90,19 +90,28 @@ class Server(abc.ABC):
         self.settings.setdefault("version", self._version())
         self._child = Child(command, self.core, self.directory / "log", cwd=self.directory)
         try:
-            async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as http:
-
-                async def ready() -> bool:
-                    try:
-                        return await self.is_ready(http, cameras)
-                    except (aiohttp.ClientError, TimeoutError):
-                        return False
-
-                limit_s = _START_TIMEOUT_S + _START_TIMEOUT_PER_CAMERA_S * len(cameras)
-                await self._child.until(ready, limit_s)
+            await self.until_live(cameras)
         except BaseException:
             await self.stop()
             raise
+
+    async def until_live(self, cameras: Collection[str]) -> None:
+        """Waits until all these cameras can be watched.
+
+        Raises:
+            ChildFailed: it ended, or took too long.
+        """
+        assert self._child is not None, "started"
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as http:
+
+            async def ready() -> bool:
+                try:
+                    return await self.is_ready(http, cameras)
+                except (aiohttp.ClientError, TimeoutError):
+                    return False
+
+            limit_s = _START_TIMEOUT_S + _START_TIMEOUT_PER_CAMERA_S * len(cameras)
+            await self._child.until(ready, limit_s)
 
     async def stop(self) -> None:
         """Ends it; harmless when it does not run."""

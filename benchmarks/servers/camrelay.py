@@ -5,19 +5,39 @@ from __future__ import annotations
 import json
 import socket
 import sys
+import time
 from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import ClassVar
 
 import aiohttp
 
 from benchmarks.child import free_port
 from benchmarks.exposition import Page, parse, total
 from benchmarks.servers.adapter import Server
+from camrelay.auth.keys import KeyRing
+from camrelay.auth.mint import mint
+from camrelay.auth.token import EVERY_CAMERA, Grant
+from camrelay.config import Auth
+from camrelay.model import Action
+from camrelay.places import KEYS
 
 
 class Camrelay(Server):
     """Public cameras, so that viewers need no token; everything else as it comes. The access record is on."""
 
     name = "camrelay"
+    visibility: ClassVar[str] = "public"
+
+    @property
+    def url(self) -> str:
+        """Its HTTP side, without a slash at the end."""
+        return f"http://127.0.0.1:{self._http}"
+
+    @property
+    def store(self) -> Path:
+        """Where it keeps keys, revocations and records."""
+        return self.directory / "data"
 
     def configure(self, cameras: Mapping[str, str]) -> list[str]:
         self._http = free_port()
@@ -28,17 +48,22 @@ class Camrelay(Server):
             "metrics": {"listen": f"127.0.0.1:{metrics}"},
             "webrtc": {"listen": f"127.0.0.1:{udp}", "advertise": ["127.0.0.1"]},
             "egress": {"allow": ["127.0.0.0/8"]},
-            "store": {"directory": str(self.directory / "data")},
+            "store": {"directory": str(self.store)},
         }
         # A JSON string, number or list of strings is a TOML one too.
         lines = []
         for section, options in sections.items():
             lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in options.items())]
         for camera, url in cameras.items():
-            lines += ["[[camera]]", f'id = "{camera}"', f'url = "{url}"', 'visibility = "public"']
+            lines += ["[[camera]]", f'id = "{camera}"', f'url = "{url}"', f'visibility = "{self.visibility}"']
         path = self.directory / "camrelay.toml"
         path.write_text("\n".join(lines) + "\n")
-        self.settings = {"cameras": "public", "parts": "200 ms", "segments": "2 s", "access record": "on"}
+        self.settings = {
+            "cameras": self.visibility,
+            "parts": "200 ms",
+            "segments": "2 s",
+            "access record": "on",
+        }
         return [sys.executable, "-m", "camrelay", "serve", "--config", str(path)]
 
     async def is_ready(self, http: aiohttp.ClientSession, cameras: Collection[str]) -> bool:
@@ -47,10 +72,30 @@ class Camrelay(Server):
         return all(page.get(f'camrelay_camera_up{{camera="{camera}"}}') == 1 for camera in cameras)
 
     def whep(self, camera: str) -> str:
-        return f"http://127.0.0.1:{self._http}/whep/{camera}"
+        return f"{self.url}/whep/{camera}"
 
     def hls(self, camera: str) -> str:
-        return f"http://127.0.0.1:{self._http}/hls/{camera}/index.m3u8"
+        return f"{self.url}/hls/{camera}/index.m3u8"
 
     def received_bytes(self, page: Page) -> float:
         return total(page, "camrelay_camera_bytes_total")
+
+
+class PrivateCamrelay(Camrelay):
+    """Private cameras: a viewer needs a token, made as `camrelay token create` makes it."""
+
+    visibility = "private"
+
+    def token(
+        self, life_s: int, subject: str = "", actions: Collection[Action] = (Action.WATCH,)
+    ) -> tuple[Grant, str]:
+        """A grant for every camera, and what stands behind Bearer."""
+        return mint(
+            KeyRing(self.store / KEYS),
+            Auth(),
+            cameras=(EVERY_CAMERA,),
+            actions=tuple(actions),
+            life_s=life_s,
+            subject=subject,
+            now_us=time.time_ns() // 1000,
+        )

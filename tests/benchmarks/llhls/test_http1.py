@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -23,6 +24,8 @@ ANSWERS = {
     "/gzip": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b"
     % (len(gzip.compress(BODY)), gzip.compress(BODY)),
     "/close": b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
+    "/cut": b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 9\r\n\r\ncut",
+    "/gone": b"HTTP/1.1 410 Gone\r\nContent-Length: 4\r\n\r\ngone",
     "/rubbish": b"what?\r\n\r\n",
     "/badchunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
     "/endless": b"x" * 10_000,
@@ -101,3 +104,18 @@ async def test_nobody_listens() -> None:
     """Broken, not an OSError."""
     with pytest.raises(Broken):
         await Connection("127.0.0.1", 1).open()
+
+
+async def test_the_last_byte_of_a_good_body_is_timed_and_of_no_other(connection: Connection) -> None:
+    """A body that is cut counts as far as it came; the body of a refusal does not count."""
+    began = time.monotonic()
+    await connection.open()
+    assert (await connection.get("/gone", keep=False)).body_bytes == 4
+    assert connection.body_at == 0
+    with pytest.raises(Broken):
+        await connection.get("/cut", keep=False)
+    cut_at = connection.body_at
+    assert began < cut_at < time.monotonic()
+    await connection.open()
+    await connection.get("/gone", keep=False)
+    assert connection.body_at == cut_at

@@ -23,6 +23,7 @@ class Origin:
 
     def __init__(self) -> None:
         self.parts = 12
+        self.tokens: set[str] = set()
         self.blocked = 0
         self.asked: list[str] = []
         self._published = asyncio.Condition()
@@ -54,6 +55,7 @@ class Origin:
 
     async def media(self, request: web.Request) -> web.Response:
         assert request.cookies["who"] == "me"
+        self.tokens.add(request.headers.get("Authorization", ""))
         if "_HLS_msn" in request.query:
             wanted = int(request.query["_HLS_msn"]) * PER_SEGMENT + int(request.query["_HLS_part"])
             self.blocked += 1
@@ -135,3 +137,13 @@ async def test_a_camera_that_is_not_there_fails_its_viewers(origin: tuple[Origin
         await crowd.join(url.replace("cam", "none"), 2, per_second=100)
         assert crowd.failures() == {"status 404": 2}
         assert crowd.totals().failed == 2
+
+
+async def test_a_viewer_shows_its_token_with_every_request(origin: tuple[Origin, str]) -> None:
+    """Beside the cookies it is given."""
+    served, url = origin
+    async with Crowd() as crowd:
+        (viewer,) = await crowd.join(url, 1, per_second=10, headers={"Authorization": "Bearer me"})
+        await until_true(lambda: viewer.pieces >= 5)
+    assert served.tokens == {"Bearer me"}
+    assert viewer.last_media_at > viewer.first_media_at
