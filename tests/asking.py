@@ -66,7 +66,7 @@ async def ask(
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http,
         http.request(method, relay.url(path), data=body, headers=sent, allow_redirects=False) as answer,
     ):
-        return Answer(answer.status, dict(answer.headers), await answer.text())
+        return Answer(answer.status, dict(answer.headers), await answer.text(errors="replace"))
 
 
 async def open_session(relay: Relay, camera: str, token: str = "") -> Answer:

@@ -24,14 +24,19 @@ from camrelay.auth.revocation import RevocationFile
 from camrelay.errors import NotReady
 from camrelay.fanout.hls.express import ExpressRunner
 from camrelay.fanout.hls.handler import HlsServer
+from camrelay.fanout.hub import Hub
 from camrelay.fanout.webrtc.server import WebrtcServer
+from camrelay.find import Finder
+from camrelay.ingest.decoder import Decoder
 from camrelay.ingest.fleet import Fleet
+from camrelay.ingest.scout import Scout
 from camrelay.lineup import Channel, Lineup
-from camrelay.model import EndReason, Protocol, Viewer
+from camrelay.model import Action, EndReason, Protocol, Viewer
 from camrelay.pages import Pages
 from camrelay.places import DATABASE, KEYS, REVOCATIONS, STORE_KEY
 from camrelay.sealing import Seal, load_key
 from camrelay.server import Route, build, guarded, listen, port_of
+from camrelay.snapshots import Snapshots
 from camrelay.store import Store
 
 logger = logging.getLogger("camrelay.server")
@@ -72,6 +77,8 @@ class App:
             Seal(load_key(directory / STORE_KEY)),
         )
         self._lineup = Lineup(options, self._store, attach=self._attach, detach=self._detach)
+        self._decoder = Decoder()
+        self._scout = Scout(options.egress, may_send_password=options.ingest.onvif_plain_passwords)
 
     async def start(self) -> None:
         """Starts everything; when it returns, viewers are served.
@@ -115,6 +122,7 @@ class App:
                     await runner.cleanup()
                 await self._fleet.stop()
                 await self._hls.close()
+                await self._decoder.stop()
         except TimeoutError:
             logger.warning("the stop took too long, leaving the rest to the system")
         if self._lag is not None:
@@ -146,13 +154,18 @@ class App:
             check_manager=self._gate.check_manager,
             viewers=self._gate.viewers,
         )
+        finder = Finder(self._lineup, self._scout, self._decoder, check_manager=self._gate.check_manager)
+        snapshots = Snapshots(self._decoder, self._hub)
         routes = [
             Route("GET", "/healthz", _healthy),
             Route("GET", "/readyz", self._ready),
             *api.routes(),
+            *finder.routes(),
             *(Route(*route) for route in Pages().routes()),
         ]
         authorize = self._authorize
+        picture = guarded(authorize, Protocol.SNAPSHOT, snapshots.snapshot)
+        routes.append(Route("GET", "/snapshot/{camera:[a-z0-9][a-z0-9_-]*}.jpg", picture))
         if self._options.hls.enabled:
             routes += [
                 Route(method, path, guarded(authorize, Protocol.HLS, handler))
@@ -177,7 +190,12 @@ class App:
         return runner
 
     async def _authorize(self, request: web.Request, protocol: Protocol) -> Viewer:
-        return await self._gate.authorize(request, request.match_info["camera"], protocol)
+        action = Action.SNAPSHOT if protocol is Protocol.SNAPSHOT else Action.WATCH
+        return await self._gate.authorize(request, request.match_info["camera"], protocol, action)
+
+    def _hub(self, camera: str) -> Hub | None:
+        channel = self._lineup.channels.get(camera)
+        return channel.hub if channel else None
 
     async def _ready(self, _: web.Request) -> web.Response:
         if not self._is_ready:

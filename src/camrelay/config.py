@@ -106,6 +106,8 @@ class Ingest(_Section, frozen=True):
     backoff_max_s: Seconds = 30.0
     #: Cameras connecting at the same time, per relay.
     connect_concurrency: Annotated[int, Meta(ge=1)] = 16
+    #: Show the password itself to ONVIF devices that refuse a digest of it. Anybody on the way can read it.
+    onvif_plain_passwords: bool = False
 
 
 class Egress(_Section, frozen=True):

@@ -1,8 +1,7 @@
-"""`camrelay camera add|list|show|change|remove`: cameras of a running relay."""
+"""`camrelay camera add|list|show|change|remove|probe`: cameras of a running relay."""
 
 from __future__ import annotations
 
-import asyncio
 import datetime
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,9 @@ from typing import Any
 import click
 import msgspec
 
-from camrelay.commands.common import CONFIG, load
-from camrelay.places import KEYS
-from camrelay.remote import Remote
+from camrelay.commands.asking import ask
+from camrelay.commands.common import CONFIG
+from camrelay.commands.probe import probe
 
 _HEAD: tuple[str, ...] = ("ID", "STATE", "SINCE", "PICTURE", "BIT RATE", "VIEWERS", "TITLE")
 
@@ -41,7 +40,7 @@ def list_cameras(path: Path, as_json: bool) -> None:
     \b
     Example:  camrelay camera list
     """
-    cameras = _ask(path, "GET", "/v1/cameras")["cameras"]
+    cameras = ask(path, "GET", "/v1/cameras")["cameras"]
     if as_json:
         click.echo(msgspec.json.encode(cameras))
         return
@@ -63,7 +62,7 @@ def show_camera(path: Path, camera_id: str) -> None:
     \b
     Example:  camrelay camera show front-door
     """
-    click.echo(msgspec.json.format(msgspec.json.encode(_ask(path, "GET", f"/v1/cameras/{camera_id}"))))
+    click.echo(msgspec.json.format(msgspec.json.encode(ask(path, "GET", f"/v1/cameras/{camera_id}"))))
 
 
 @camera.command("add")
@@ -78,7 +77,7 @@ def add_camera(path: Path, camera_id: str, url: str, **fields: Any) -> None:
       camrelay camera add front-door rtsp://192.168.1.20/stream1 --username admin --ask-password
       camrelay camera add pier rtsp://192.168.1.21:554/live --title "The pier" --visibility public
     """
-    _ask(path, "POST", "/v1/cameras", {"id": camera_id, "url": url, **_given(fields)})
+    ask(path, "POST", "/v1/cameras", {"id": camera_id, "url": url, **_given(fields)})
     click.echo(f"{camera_id} is added; watch it connect: camrelay camera list")
 
 
@@ -92,7 +91,7 @@ def change_camera(path: Path, camera_id: str, **fields: Any) -> None:
     \b
     Example:  camrelay camera change pier --visibility private
     """
-    _ask(path, "PATCH", f"/v1/cameras/{camera_id}", _given(fields))
+    ask(path, "PATCH", f"/v1/cameras/{camera_id}", _given(fields))
     click.echo(f"{camera_id} is changed")
 
 
@@ -106,9 +105,11 @@ def remove_camera(path: Path, camera_id: str) -> None:
     \b
     Example:  camrelay camera remove pier
     """
-    _ask(path, "DELETE", f"/v1/cameras/{camera_id}")
+    ask(path, "DELETE", f"/v1/cameras/{camera_id}")
     click.echo(f"{camera_id} is removed")
 
+
+camera.add_command(probe)
 
 for _option in reversed(_FIELDS):
     for _command in (add_camera, change_camera):
@@ -136,9 +137,3 @@ def _row(camera: dict[str, Any]) -> tuple[str, ...]:
         str(camera["viewers"]),
         camera["title"],
     )
-
-
-def _ask(path: Path, method: str, place: str, body: object = None) -> Any:
-    options = load(path)
-    remote = Remote(options, Path(options.store.directory) / KEYS)
-    return asyncio.run(remote.ask(method, place, body))

@@ -10,16 +10,17 @@ import msgspec
 from camrelay import config
 from camrelay.errors import CameraUnreachable, WorkerLost
 from camrelay.ingest.device import Device, Question, bracketed
-from camrelay.ingest.egress import EgressPolicy, parse_camera_url
+from camrelay.ingest.discovery import PORT
+from camrelay.ingest.egress import CameraUrl, EgressPolicy, parse_camera_url
 from camrelay.ingest.errand import Errands
 from camrelay.ingest.feed import Start
 from camrelay.ingest.report import Report, failed
 from camrelay.ingest.resolve import resolve
 
 #: A device with 64 profiles answers 130 calls; one that hangs costs 5 s a call and is given up here.
-DESCRIBE_S = 30.0
+DESCRIBE_S = 28.0
 #: Opening, and listening for two key frames.
-PROBE_S = 35.0
+PROBE_S = 28.0
 #: For a key frame in time, or not at all.
 SYNCHRONIZE_S = 10.0
 
@@ -46,6 +47,14 @@ class Scout:
         self._policy = EgressPolicy(egress)
         self._may_send_password = may_send_password
         self._errands = Errands()
+
+    async def address(self, host: str) -> str:
+        """The IP address of a device that is to be searched for by itself.
+
+        Raises:
+            ConfigError, EgressDenied, CameraUnreachable: it is no host, not allowed, or has no address.
+        """
+        return (await self._reach(f"rtsp://{bracketed(host)}:{PORT}"))[1]
 
     async def describe(self, access: Access) -> Device:
         """What an ONVIF device offers.
@@ -77,13 +86,10 @@ class Scout:
             EgressDenied: its address is not allowed.
             Overloaded: too many are being looked at.
         """
-        url = parse_camera_url(camera.url)
-        self._policy.check_url(url)
         try:
-            address = (await resolve(url.host.strip("[]"), url.port))[0]
-            self._policy.check(address, url.port)
+            url, address = await self._reach(camera.url)
             start = Start(
-                0, str(address), url.port, url.authority, url.target, url.tls,
+                0, address, url.port, url.authority, url.target, url.tls,
                 camera.username, camera.password, camera.transport,
             )  # fmt: skip
             answer = await self._errands.run("probe", msgspec.json.encode(start), limit_s=PROBE_S)
@@ -93,12 +99,9 @@ class Scout:
 
     async def _question(self, access: Access) -> Question:
         # The host and port of a device obey the rules of a camera's.
-        url = parse_camera_url(f"rtsp://{bracketed(access.host)}:{access.port}")
-        self._policy.check_url(url)
-        address = (await resolve(url.host.strip("[]"), url.port))[0]
-        self._policy.check(address, url.port)
+        url, address = await self._reach(f"rtsp://{bracketed(access.host)}:{access.port}")
         return Question(
-            address=str(address),
+            address=address,
             port=url.port,
             authority=url.authority,
             username=access.username,
@@ -107,3 +110,11 @@ class Scout:
             may_send_password=self._may_send_password,
             allow=self._allow,
         )
+
+    async def _reach(self, text: str) -> tuple[CameraUrl, str]:
+        """A URL, and the address it leads to now, both allowed."""
+        url = parse_camera_url(text)
+        self._policy.check_url(url)
+        address = (await resolve(url.host.strip("[]"), url.port))[0]
+        self._policy.check(address, url.port)
+        return url, str(address)
