@@ -32,12 +32,8 @@ class Server(_Section, frozen=True):
 
     #: Address and port, "[::]:8080" for every interface.
     listen: str = "127.0.0.1:8080"
-    #: Where the outside world reaches this server, such as "https://cams.example"; "" means: as asked.
-    public_url: str = ""
     #: Reverse proxies (addresses or CIDR networks) whose X-Forwarded-For is believed.
     trusted_proxies: tuple[str, ...] = ()
-    #: How long a stop waits for viewers before it cuts them.
-    drain_s: Annotated[float, Meta(ge=0, le=60)] = 3.0
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
