@@ -6,6 +6,8 @@ send time that the simulated camera wrote into its SEI. The load client's own la
 
 from __future__ import annotations
 
+from collections import deque
+
 import av
 from av.error import FFmpegError
 
@@ -23,6 +25,9 @@ _IDR = 5
 #: viewers.
 _PICTURES = 50
 
+#: Access units whose RTP timestamp and clock are remembered: 40 s of pictures.
+_CLOCKS = 1000
+
 #: Bytes of one access unit; beyond it the packets are not H.264 at all.
 _ACCESS_UNIT_LIMIT = 4_000_000
 
@@ -30,8 +35,8 @@ _ACCESS_UNIT_LIMIT = 4_000_000
 class Sample:
     """One viewer's packets, opened.
 
-    `delays_s` holds one value per access unit that carried a clock; `decoded` and `decode_errors` count
-    pictures.
+    `delays_s` holds one value per access unit that carried a clock; `clocks` its RTP timestamp and when the
+    camera sent it, in UTC microseconds; `decoded` and `decode_errors` count pictures.
     """
 
     def __init__(self, unprotect: Unprotect, *, decode: bool) -> None:
@@ -43,6 +48,7 @@ class Sample:
         self._next = -1
         self._has_key_frame = False
         self.delays_s: list[float] = []
+        self.clocks: deque[tuple[int, int]] = deque(maxlen=_CLOCKS)
         self.access_units = 0
         self.broken = 0
         self.not_authentic = 0
@@ -65,7 +71,7 @@ class Sample:
         if payload:
             self._payload(payload)
         if clear[1] & 0x80:
-            self._finish(arrived_ns)
+            self._finish(int.from_bytes(clear[4:8]), arrived_ns)
 
     def _payload(self, payload: bytes) -> None:
         """RFC 6184 §5.6, §5.7.1, §5.8."""
@@ -90,7 +96,7 @@ class Sample:
         self._is_key |= nal_unit[0] & 31 == _IDR
         self._unit += _START_CODE + nal_unit
 
-    def _finish(self, arrived_ns: int) -> None:
+    def _finish(self, timestamp: int, arrived_ns: int) -> None:
         unit, is_whole, is_key = bytes(self._unit), self._is_whole, self._is_key
         self._unit.clear()
         self._is_whole, self._is_key = True, False
@@ -103,6 +109,7 @@ class Sample:
         sent = sent_us(unit)
         if sent is not None and arrived_ns:
             self.delays_s.append(arrived_ns / 1e9 - sent / 1e6)
+            self.clocks.append((timestamp, sent))
         self._has_key_frame |= is_key
         if self._decoder is not None and self._has_key_frame and self.decoded < _PICTURES:
             self._decode(unit)

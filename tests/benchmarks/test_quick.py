@@ -20,6 +20,7 @@ COMMANDS = {
     "peers": ("p1_core_percent_camrelay", "p6_delay_p99_ms_camrelay", "p2_part_delay_p99_ms_camrelay"),
     "loadclient": ("p1_client_viewers_gro_on", "p1_client_viewers_gro_off"),
     "revoke": ("p8_sessions",),
+    "start": ("p5_chromium_start_p50_ms", "p5_chromium_behind_p50_ms"),
 }
 
 #: These may be zero.

@@ -62,6 +62,7 @@ def test_every_access_unit_is_put_together_timed_and_decoded(clip: Clip) -> None
     assert sample.decoded >= 50 or sample.decoded >= len(clip.pictures) - 2
     assert sample.delays_s == pytest.approx([0.025] * len(clip.pictures), abs=0.001)
     assert sample.first_key_frame_ns == now
+    assert list(sample.clocks) == [(0, now // 1000 - 25_000)] * len(clip.pictures)
 
 
 def test_a_lost_packet_breaks_its_access_unit_and_no_other(clip: Clip) -> None:
