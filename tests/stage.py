@@ -7,6 +7,7 @@ import itertools
 from typing import Any
 
 from aiohttp import web
+from playwright.async_api import Browser, Page
 
 from camrelay import config
 from camrelay.fanout.hub import Hub
@@ -31,25 +32,28 @@ CAMERA = CameraId("cam1")
 #: Small and quick to encode, with a GOP long enough to see who waits for a key frame.
 PICTURE = Picture(width=640, height=360, bitrate_bps=1_000_000, gop_pictures=50)
 
+LIMIT_S = 40.0
+
 LIVE = CameraStatus(CameraState.LIVE, 0)
 
 _PARAMETER_SETS = (7, 8)
 
-_PAGE = """<!doctype html><title>stage</title><video muted autoplay playsinline></video><script>
+_PAGE = r"""<!doctype html><title>stage</title><video muted autoplay playsinline></video><script>
 const video = document.querySelector("video");
 const times = {};
 video.requestVideoFrameCallback(() => { times.shown = performance.now(); });
-async function watch({kinds = ["video"], policy = "balanced", change = sdp => sdp, camera = "cam1"} = {}) {
+async function watch({kinds = ["video"], policy = "balanced", link = 0} = {}) {
   window.pc = new RTCPeerConnection({bundlePolicy: policy});
   for (const kind of kinds) pc.addTransceiver(kind, {direction: "recvonly"});
   pc.ontrack = ({streams, track}) => { video.srcObject = new MediaStream([track]); };
   times.start = performance.now();
   await pc.setLocalDescription();
-  const answer = await fetch(`/whep/${camera}`, {
-    method: "POST", headers: {"Content-Type": "application/sdp"}, body: change(pc.localDescription.sdp)});
-  if (answer.status !== 201) throw new Error(`${answer.status} ${await answer.text()}`);
-  window.resource = answer.headers.get("Location");
-  await pc.setRemoteDescription({type: "answer", sdp: await answer.text()});
+  const answer = await fetch("/whep/cam1", {
+    method: "POST", headers: {"Content-Type": "application/sdp"}, body: pc.localDescription.sdp});
+  let sdp = await answer.text();
+  if (answer.status !== 201) throw new Error(`${answer.status} ${sdp}`);
+  if (link) sdp = sdp.replaceAll(/(a=candidate:\d+ 1 udp \d+) \S+ \d+/g, `$1 127.0.0.1 ${link}`);
+  await pc.setRemoteDescription({type: "answer", sdp});
 }
 async function stats() {
   const reports = [...(await pc.getStats()).values()];
@@ -60,6 +64,13 @@ async function stats() {
   return {...rtp, srtp: transport.srtpCipher, fmtp: codec.sdpFmtpLine, started: times.shown - times.start,
           reports: remote.reportsSent, state: pc.connectionState,
           dtls: transport.dtlsState};
+}
+async function reached(condition) {
+  for (;;) {
+    const now = await stats();
+    if (condition(now)) return now;
+    await new Promise(resolve => setTimeout(resolve, 50));
+  }
 }
 </script>"""
 
@@ -101,7 +112,7 @@ class Stage:
         self.is_playing = True
 
     async def __aenter__(self) -> Stage:
-        self.units = access_units(await asyncio.to_thread(clip, self.picture, "CAM 1"), self.picture.fps)
+        await self.show(self.picture)
         self.hub = Hub(CAMERA, config.Ring())
         self.server = WebrtcServer(self.options)
         await self.server.start()
@@ -122,6 +133,17 @@ class Stage:
         await self.server.stop()
         await self._runner.cleanup()
 
+    async def show(self, picture: Picture) -> None:
+        """Plays another clip from now on, from its first picture."""
+        made = await asyncio.to_thread(clip, picture, "CAM 1")
+        self.units = access_units(made, picture.fps)
+        self._position = 0
+
+    @property
+    def udp_port(self) -> int:
+        """Where media comes from."""
+        return self.server._port.number
+
     async def _authorize(self, request: web.Request, protocol: Protocol) -> Viewer:
         viewer = Viewer(
             id=f"v{len(self.viewers)}",
@@ -140,9 +162,39 @@ class Stage:
     async def _play(self) -> None:
         loop = asyncio.get_running_loop()
         start, interval = loop.time(), 1 / self.picture.fps
-        for count, unit in enumerate(itertools.cycle(self.units)):
+        for count in itertools.count():
             delay = start + count * interval - loop.time()
             await asyncio.sleep(max(0.0, delay))
+            unit = self.units[self._position % len(self.units)]
+            self._position += 1
             if self.is_playing:
                 at = count * CLOCK_RATE // self.picture.fps
                 self.hub.publish(AccessUnit(at, at, unit.is_key, unit.data, unit.params, 0))
+
+
+async def watch(browser: Browser, stage: Stage, options: str = "{}") -> Page:
+    page = await browser.new_page()
+    await page.goto(stage.url)
+    await page.evaluate(f"watch({options})")
+    return page
+
+
+async def stats(page: Page) -> dict[str, Any]:
+    found: dict[str, Any] = await page.evaluate("stats()")
+    return found
+
+
+async def decoded(page: Page, count: int) -> dict[str, Any]:
+    """Statistics once `count` pictures are decoded."""
+    return await reached(page, f"now => now.framesDecoded >= {count}")
+
+
+async def reached(page: Page, condition: str) -> dict[str, Any]:
+    """Statistics once a function of them is true."""
+    async with asyncio.timeout(LIMIT_S):
+        found: dict[str, Any] = await page.evaluate(f"reached({condition})")
+        return found
+
+
+async def more(page: Page, count: int) -> dict[str, Any]:
+    return await decoded(page, (await stats(page)).get("framesDecoded", 0) + count)

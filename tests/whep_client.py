@@ -139,9 +139,9 @@ class WhepClient:
     def pli(self) -> None:
         self.send_rtcp(pack("!BBHII", 0x81, 206, 2, 1, self.ssrc))
 
-    def report_loss(self, fraction: int) -> None:
-        """A receiver report; the fraction is in 1/256."""
-        self.send_rtcp(pack("!BBHIIIIIII", 0x81, 201, 7, 1, self.ssrc, fraction << 24, 0, 0, 0, 0))
+    def report(self, *, lost: int, highest: int) -> None:
+        """A receiver report."""
+        self.send_rtcp(pack("!BBHIIIIIII", 0x81, 201, 7, 1, self.ssrc, lost, highest, 0, 0, 0))
 
     def bye(self) -> None:
         self.send_rtcp(pack("!BBHI", 0x80, 201, 1, 1) + pack("!BBHI", 0x81, 203, 1, 1))

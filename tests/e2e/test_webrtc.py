@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
-from typing import Any
+from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser
 
+from camrelay.fanout.webrtc import peer
 from camrelay.simulate.options import Picture
 from processes import until
-from stage import CAMERA, Stage
+from stage import CAMERA, Stage, decoded, more, reached, watch
 
 pytestmark = pytest.mark.e2e
 
-LIMIT_MS = 40_000
+#: GStreamer's bindings belong to the system's Python, so this is a program of its own.
+WHEP_GST = Path(__file__).parents[1] / "whep_gst.py"
 
 PICTURE = Picture(width=640, height=360, bitrate_bps=1_000_000, gop_pictures=50, profile="high")
 
@@ -24,30 +27,6 @@ PICTURE = Picture(width=640, height=360, bitrate_bps=1_000_000, gop_pictures=50,
 async def stage() -> AsyncIterator[Stage]:
     async with Stage(PICTURE) as running:
         yield running
-
-
-async def watch(browser: Browser, stage: Stage, options: str = "{}") -> Page:
-    page = await browser.new_page()
-    await page.goto(stage.url)
-    await page.evaluate(f"watch({options})")
-    return page
-
-
-async def stats(page: Page) -> dict[str, Any]:
-    found: dict[str, Any] = await page.evaluate("stats()")
-    return found
-
-
-async def decoded(page: Page, count: int) -> dict[str, Any]:
-    """Statistics once `count` pictures are decoded."""
-    await page.wait_for_function(
-        "async count => (await stats()).framesDecoded >= count", arg=count, timeout=LIMIT_MS, polling=100
-    )
-    return await stats(page)
-
-
-async def more(page: Page, count: int) -> dict[str, Any]:
-    return await decoded(page, (await stats(page)).get("framesDecoded", 0) + count)
 
 
 async def test_chromium_plays(stage: Stage, chromium: Browser) -> None:
@@ -123,6 +102,51 @@ async def test_sequence_numbers_wrap_under_a_playing_chromium(stage: Stage, chro
         assert found["pliCount"] == 0
 
 
+async def test_a_picture_that_changes_its_size_goes_on(stage: Stage, chromium: Browser) -> None:
+    """New parameter sets come in band before their key frame."""
+    page = await watch(chromium, stage)
+    await decoded(page, 25)
+
+    await stage.show(Picture(width=320, height=180, bitrate_bps=300_000, gop_pictures=25, profile="main"))
+
+    found = await more(page, 50)
+    assert (found["frameWidth"], found["frameHeight"]) == (320, 180)
+    assert found["packetsLost"] == 0
+    assert len(stage.viewers) == 1
+
+
+async def test_chromium_plays_without_gcm(chromium: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through libsrtp, as browsers that have nothing better do."""
+    monkeypatch.setattr(peer, "_PROFILES", peer._PROFILES[1:])
+    async with Stage(PICTURE) as stage:
+        page = await watch(chromium, stage)
+
+        found = await decoded(page, 100)
+
+    assert found["srtp"] == "SRTP_AES128_CM_HMAC_SHA1_80"
+    assert found["packetsLost"] == 0
+
+
+async def test_gstreamer_plays(chromium: Browser) -> None:
+    """Webrtcbin and libnice, with a GOP of ten seconds: no complaint, and at live from the first moment."""
+    async with Stage(Picture(width=640, height=360, bitrate_bps=1_000_000, gop_pictures=250)) as stage:
+        page = await watch(chromium, stage)
+        await decoded(page, 50)
+        process = await asyncio.create_subprocess_exec(
+            "/usr/bin/python3",
+            str(WHEP_GST),
+            f"{stage.url}/whep/{CAMERA}",
+            "8",
+            stdout=asyncio.subprocess.PIPE,
+        )
+        output, _ = await asyncio.wait_for(process.communicate(), 60)
+        account = json.loads(output)
+
+    assert account["complaints"] == []
+    assert account["pictures"] >= 100
+    assert account["largest_gap_s"] < 0.5
+
+
 async def test_the_viewing_ends_for_the_browser_too(stage: Stage, chromium: Browser) -> None:
     """Chromium learns it from DTLS at once, not from silence."""
     page = await watch(chromium, stage)
@@ -130,4 +154,4 @@ async def test_the_viewing_ends_for_the_browser_too(stage: Stage, chromium: Brow
 
     stage.server.detach(CAMERA)
 
-    await page.wait_for_function("async () => (await stats()).dtls === 'closed'", timeout=5000, polling=50)
+    await asyncio.wait_for(reached(page, "now => now.dtls === 'closed'"), 5)

@@ -14,8 +14,9 @@ from builders import make_au, make_gop
 from camrelay import config
 from camrelay.fanout.hub import Hub
 from camrelay.fanout.webrtc import caster as caster_module
-from camrelay.fanout.webrtc.caster import PACE_STEP_S, Caster, Pace
+from camrelay.fanout.webrtc.caster import Caster
 from camrelay.fanout.webrtc.ice import Address
+from camrelay.fanout.webrtc.pace import Pace
 from camrelay.fanout.webrtc.rtp import PAYLOAD_BYTES, RUN_PACKETS, PacketFormat
 from camrelay.fanout.webrtc.sender import Sender
 from camrelay.fanout.webrtc.slots import Run
@@ -376,6 +377,42 @@ class TestLagging:
 
         assert room.numbers(viewer) == [101, 102]
 
+    async def test_who_does_not_catch_up_goes_on_at_a_key_frame(
+        self, room: Room, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A backlog that never empties is dropped, and so is one without an end."""
+        monkeypatch.setattr(caster_module, "CATCH_UP_S", -1.0)
+        await room.publish(*make_gop(0, units=8))
+        slow = asyncio.Event()
+        monkeypatch.setattr(Turns, "take", lambda *_: slow.wait())
+        viewer = room.enter()
+        for au in make_gop(8 * STEP, units=2):
+            room.hub.publish(au)
+        await room.port.settle()
+        slow.set()
+        await room.port.settle()
+
+        assert room.numbers(viewer) == [108, 109]
+
+        _, delta = room.caster._gop
+        viewer.backlog.extend([delta] * caster_module.MAX_BACKLOG)
+        assert not room.caster._is_late(viewer, delta)
+        viewer.backlog.append(delta)
+        assert room.caster._is_late(viewer, delta)
+
+    async def test_a_complaint_slows_a_joiner_down(self, room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What it asks for again is lost on its link; who is live has no pace to ease."""
+        await room.publish(*[big(40, i * STEP, is_key=i == 0) for i in range(4)])
+        eased: list[float] = []
+        monkeypatch.setattr(Pace, "ease", lambda self, now: eased.append(now))
+        viewer = room.enter()
+        await room.port.until(lambda: len(room.numbers(viewer)) > 0)
+        room.caster.retransmitted(viewer, 1, 0)
+        await asyncio.gather(*[feed.task for feed in room.caster._apart.values()])
+        room.caster.retransmitted(viewer, 1, 0)
+
+        assert len(eased) == 1
+
     async def test_a_hopeless_viewer_is_closed(self, room: Room) -> None:
         """Dropped to a key frame too often in a short time."""
         viewer = room.enter()
@@ -454,13 +491,3 @@ class TestReplay:
         await room.publish(make_au(0, is_key=True))
 
         assert room.numbers(viewer) == [100]
-
-
-def test_pace_spreads_what_is_more_than_a_moment() -> None:
-    """Small things go at once; what is owed adds up; rest is not saved."""
-    pace = Pace(PAYLOAD_BYTES * 8 * 1000)
-
-    assert pace.delay(3, 0.0) == 0.0
-    assert pace.delay(3, 0.0) == pytest.approx(0.006)
-    assert pace.delay(1, 10.0) == 0.0
-    assert PACE_STEP_S == 0.004

@@ -334,17 +334,42 @@ class TestEnd:
         assert await ended(stage.viewers[0]) == EndReason.NEGOTIATION_TIMEOUT
         assert stage.viewers[0].bytes_sent == 0
 
+    @pytest.mark.parametrize(("lost", "is_over"), [(50, True), (20, False)])
     async def test_a_link_that_cannot_carry_the_stream(
-        self, stage: Stage, client: WhepClient, http: aiohttp.ClientSession
+        self,
+        stage: Stage,
+        client: WhepClient,
+        http: aiohttp.ClientSession,
+        monkeypatch: pytest.MonkeyPatch,
+        lost: int,
+        is_over: bool,
     ) -> None:
-        """Half of it lost, report after report: dropped to key frames, then closed."""
+        """Half of it lost, again and again: dropped to key frames, then closed. NACKs mend a fifth."""
+        monkeypatch.setattr(peer_module, "_JUDGE_INTERVAL_S", 0.0)
         await client.join(http, URL)
         await client.more_packets(5)
 
-        for _ in range(3 * MAX_LAGS):
-            client.report_loss(128)
+        for count in range(1 + 3 * MAX_LAGS):
+            client.report(lost=lost * count, highest=100 * count)
 
-        assert await ended(stage.viewers[0]) == EndReason.LAGGED
+        if is_over:
+            assert await ended(stage.viewers[0]) == EndReason.LAGGED
+        else:
+            await client.more_packets(50)
+            assert is_whole(client)
+
+    async def test_a_moment_of_loss_is_no_reason(
+        self, stage: Stage, client: WhepClient, http: aiohttp.ClientSession
+    ) -> None:
+        """Reports that come with each NACK cover too little to judge by."""
+        await client.join(http, URL)
+        await client.more_packets(5)
+
+        for count in range(100):
+            client.report(lost=count, highest=count)
+
+        await client.more_packets(20)
+        assert is_whole(client)
 
 
 async def test_feedback_about_other_streams_changes_nothing(
@@ -354,7 +379,7 @@ async def test_feedback_about_other_streams_changes_nothing(
     await client.join(http, URL)
     client.ssrc ^= 1
     for _ in range(3):
-        client.report_loss(255)
+        client.report(lost=255, highest=0)
     client.pli()
     client.nack(1)
     client.ssrc ^= 1

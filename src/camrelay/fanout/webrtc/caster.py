@@ -16,10 +16,12 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from camrelay import config, metrics
 from camrelay.errors import MalformedMedia
 from camrelay.fanout.hub import Hub
+from camrelay.fanout.webrtc.pace import START_BPS, Pace
 from camrelay.fanout.webrtc.rtp import PAYLOAD_BYTES, PacketFormat, Packets, abs_send_time, cut, runs
 from camrelay.fanout.webrtc.sender import Sender
 from camrelay.fanout.webrtc.slots import Run, Slots
@@ -41,11 +43,22 @@ MAX_BLOCKED_S = 0.1
 #: A viewer is replayed the GOP at most this often; browsers repeat a PLI every few hundred milliseconds.
 REPLAY_INTERVAL_S = 1.0
 
-#: Sleeps shorter than this cost more than they spread.
-PACE_STEP_S = 0.004
+#: Whoever is fed apart has this long to come up to live; then the next key frame is where it goes on.
+CATCH_UP_S = 2.0
+#: And this many access units to be behind, in case that key frame never comes: a minute at 50 fps.
+MAX_BACKLOG = 3000
 
 #: Cutting copies; this many payloads are cut in the time one is encrypted and sent.
 _CUTS_PER_PACKET = 4
+
+
+class _Feed(NamedTuple):
+    """How a viewer apart is served: `fed` is set when it has something to send."""
+
+    task: asyncio.Task[None]
+    fed: asyncio.Event
+    pace: Pace
+
 
 #: Sending is synchronous within a turn and lays its run first, so all casters can use the same memory.
 _slots = functools.cache(Slots)
@@ -86,7 +99,7 @@ class Caster:
         # A viewer is in one of these three, which say how it is served: from the shared rounds, apart by a
         # task of its own, or not before the next key frame. Dictionaries, because they keep their order.
         self._live: dict[tuple[PacketFormat, int], dict[Sender, None]] = {}
-        self._apart: dict[Sender, tuple[asyncio.Task[None], asyncio.Event]] = {}
+        self._apart: dict[Sender, _Feed] = {}
         self._waiting: dict[Sender, None] = {}
         self._count_packets = metrics.rtp_packets.labels(hub.camera)
         self._count_bytes = metrics.viewer_bytes.labels(hub.camera, Protocol.WEBRTC)
@@ -140,10 +153,12 @@ class Caster:
         if self._gop and sender not in self._waiting and now - sender.restarted_s >= REPLAY_INTERVAL_S:
             self._restart(sender, self._gop)
 
-    def count_retransmissions(self, answered: int, unanswered: int) -> None:
-        """Adds to the metrics of this camera."""
+    def retransmitted(self, sender: Sender, answered: int, unanswered: int) -> None:
+        """Counts what a viewer asked for again, and sends to it more slowly while it is fed apart."""
         self._count_answered.inc(answered)
         self._count_unanswered.inc(unanswered)
+        if sender in self._apart:
+            self._apart[sender].pace.ease(self._loop.time())
 
     def lag(self, sender: Sender) -> None:
         """Drops a viewer that cannot keep up to the next key frame; one that never can is closed."""
@@ -162,16 +177,16 @@ class Caster:
             self._waiting[sender] = None
 
     def _part(self, sender: Sender) -> None:
-        fed = asyncio.Event()
-        task = self._loop.create_task(self._feed(sender, fed), name=f"feed {sender.viewer.id}")
-        self._apart[sender] = (task, fed)
+        fed, pace = asyncio.Event(), Pace(self._burst_bps, START_BPS)
+        task = self._loop.create_task(self._feed(sender, fed, pace), name=f"feed {sender.viewer.id}")
+        self._apart[sender] = _Feed(task, fed, pace)
 
     def _release(self, sender: Sender) -> None:
         """Takes a viewer out of whatever serves it."""
         self._waiting.pop(sender, None)
-        task, _ = self._apart.pop(sender, (None, None))
-        if task is not None and task is not asyncio.current_task():
-            task.cancel()
+        feed = self._apart.pop(sender, None)
+        if feed is not None and feed.task is not asyncio.current_task():
+            feed.task.cancel()
         group = self._live.get((sender.form, sender.tag_bytes), {})
         if group.pop(sender, self) is None and not group:
             del self._live[sender.form, sender.tag_bytes]
@@ -234,25 +249,30 @@ class Caster:
 
     async def _round(self, packets: Packets) -> None:
         """Gives an access unit to everybody who is to have it."""
+        for sender in [sender for sender in self._apart if self._is_late(sender, packets)]:
+            self.lag(sender)
         if packets.is_key:
             waiting, self._waiting = self._waiting, {}
             for sender in waiting:
                 self._part(sender)
-        for sender, (_, fed) in self._apart.items():
+        for sender, feed in self._apart.items():
             sender.backlog.append(packets)
-            fed.set()
+            feed.fed.set()
         groups = [tuple(group) for group in self._live.values()]
-        pace = Pace(self._burst_bps)
+        pace = Pace(self._burst_bps, self._burst_bps)
         for start, stop in runs(packets) if groups else ():
             for senders in groups:
                 await self._send(senders, packets, start, stop)
             if stop < len(packets.payloads):
                 await asyncio.sleep(pace.delay(stop - start, self._loop.time()))
 
-    async def _feed(self, sender: Sender, fed: asyncio.Event) -> None:
+    def _is_late(self, sender: Sender, packets: Packets) -> bool:
+        is_due = packets.is_key and self._loop.time() - sender.restarted_s > CATCH_UP_S
+        return len(sender.backlog) > (1 if is_due else MAX_BACKLOG)
+
+    async def _feed(self, sender: Sender, fed: asyncio.Event, pace: Pace) -> None:
         """Sends a viewer its backlog: until it is at live, or as long as it has numbers of its own."""
         is_first = not sender.stream.count
-        pace = Pace(self._burst_bps)
         while True:
             while sender.backlog:
                 packets = sender.take(self._timestamp, abs_send_time(self._loop.time()))
@@ -332,17 +352,3 @@ class Caster:
             if datagram := sender.stream.again(index & 0xFFFF):
                 self._port.send(datagram, sender.address)
                 sender.viewer.bytes_sent += len(datagram)
-
-
-class Pace:
-    """Spreads runs of packets over time."""
-
-    def __init__(self, bps: int) -> None:
-        self._seconds_per_packet = PAYLOAD_BYTES * 8 / bps
-        self._free_s = 0.0
-
-    def delay(self, packets: int, now: float) -> float:
-        """How long to wait after sending so many packets; 0 rather than too short to be worth a sleep."""
-        self._free_s = max(self._free_s, now) + packets * self._seconds_per_packet
-        delay = self._free_s - now
-        return delay if delay >= PACE_STEP_S else 0.0

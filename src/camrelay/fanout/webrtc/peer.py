@@ -50,9 +50,11 @@ _DTLS_QUEUE = 32
 #: RFC 3550 §6.2: five seconds between reports, give or take half, so that viewers do not report in step.
 _REPORT_INTERVAL_S = 5.0
 
-#: This many reports in a row with more than a quarter lost, and the link cannot carry the stream.
-_BAD_REPORTS = 3
-_BAD_FRACTION = 64
+#: Browsers also report along with each NACK; a loss means something over this time and more.
+_JUDGE_INTERVAL_S = 2.0
+#: More than this share lost in so many intervals in a row, and the link cannot carry the stream.
+_BAD_SHARE = 0.25
+_BAD_INTERVALS = 3
 
 
 class Certificate(RTCCertificate):
@@ -148,7 +150,9 @@ class Peer:
         self._form = PacketFormat(caster.ssrc, form.payload_type, extension)
         self._rtx = None if form.rtx is None else PacketFormat(caster.rtx_ssrc, form.rtx, extension)
         self._sender: Sender | None = None
-        self._bad_reports = 0
+        self._judged_s = self._requested_s
+        self._judged: rtcp.Report | None = None
+        self._bad_intervals = 0
         self._timer: asyncio.TimerHandle | None = None
         self._pipe = _Pipe(self._send_dtls)
         self._dtls = RTCDtlsTransport(self._pipe, [certificate])  # type: ignore[arg-type]  # see _Pipe
@@ -222,12 +226,20 @@ class Peer:
         for datagram in sender.retransmit(sequences, self._loop.time()):
             self._port.send(datagram, sender.address)
             answered += 1
-        self._caster.count_retransmissions(answered, len(sequences) - answered)
+        self._caster.retransmitted(sender, answered, len(sequences) - answered)
 
     def _judge(self, sender: Sender, report: rtcp.Report) -> None:
-        self._bad_reports = self._bad_reports + 1 if report.fraction_lost > _BAD_FRACTION else 0
-        if self._bad_reports == _BAD_REPORTS:
-            self._bad_reports = 0
+        """Drops a viewer to the next key frame when its link loses too much for too long."""
+        now = self._loop.time()
+        if now - self._judged_s < _JUDGE_INTERVAL_S:
+            return
+        before, self._judged, self._judged_s = self._judged, report, now
+        if before is None:
+            return
+        is_bad = report.lost - before.lost > _BAD_SHARE * (report.highest - before.highest)
+        self._bad_intervals = self._bad_intervals + 1 if is_bad else 0
+        if self._bad_intervals == _BAD_INTERVALS:
+            self._bad_intervals = 0
             self._caster.lag(sender)
 
     async def _connect(self, fingerprints: list[RTCDtlsFingerprint]) -> None:
