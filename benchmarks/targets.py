@@ -44,6 +44,7 @@ TARGETS = (
     Target("P4", "against MediaMTX", "p4_vs_mediamtx", 1),
     Target("P5", "start of a picture in Chromium, p50", "p5_chromium_start_p50_ms", at_most=120),
     Target("P5", "start of a picture in Chromium, p99", "p5_chromium_start_p99_ms", at_most=300),
+    Target("P5", "behind live in Chromium, p50", "p5_chromium_behind_p50_ms", at_most=100),
     Target("P6", "delay added at 500 viewers, p50", "p6_delay_p50_ms_500", at_most=2),
     Target("P6", "delay added at 500 viewers, p99", "p6_delay_p99_ms_500", at_most=10),
     Target("P6", "delay added at 2,000 viewers, p99", "p6_delay_p99_ms_2000", at_most=40),

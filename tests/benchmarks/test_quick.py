@@ -19,6 +19,7 @@ COMMANDS = {
     "hls": ("p2_viewers", "p2_part_delay_p99_ms", "p7_hls_start_p50_ms"),
     "peers": ("p1_core_percent_camrelay", "p6_delay_p99_ms_camrelay", "p2_part_delay_p99_ms_camrelay"),
     "loadclient": ("p1_client_viewers_gro_on", "p1_client_viewers_gro_off"),
+    "mixed": ("mixed_viewers", "mixed_reboots", "mixed_loop_lag_p99_ms"),
     "revoke": ("p8_sessions",),
     "start": ("p5_chromium_start_p50_ms", "p5_chromium_behind_p50_ms"),
 }
