@@ -33,6 +33,7 @@ CORES = {
     "ingest.rtp",
     "ingest.rtsp",
     "ingest.sdp",
+    "ingest.target",
     "fanout.ring",
     "fanout.hls.fmp4",
     "fanout.hls.listing",

@@ -22,10 +22,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 from camrelay.errors import CameraUnreachable, SourceError, StreamInterrupted
-from camrelay.ingest.conversation import Conversation, Target
+from camrelay.ingest.conversation import Conversation
 from camrelay.ingest.poller import READ, WRITE, Poller
 from camrelay.ingest.rtp import Depacketizer, Reorder, RtpUnit
 from camrelay.ingest.sdp import Description, Track
+from camrelay.ingest.target import Target
 
 #: How long TEARDOWN may go unanswered. The relay waits for it before it dials again.
 TEARDOWN_S = 0.3
@@ -116,7 +117,8 @@ class Client:
 
     def stop(self) -> None:
         """Says goodbye and hangs up; `ended` follows within TEARDOWN_S."""
-        self._fail(StreamInterrupted("stopped"), time.monotonic())
+        if self._failure is None:
+            self._fail(StreamInterrupted("stopped"), time.monotonic())
 
     # From dialling to PLAY.
 

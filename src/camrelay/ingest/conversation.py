@@ -29,6 +29,7 @@ from camrelay.ingest import sdp
 from camrelay.ingest.rtcp import Reporter
 from camrelay.ingest.rtp import Depacketizer
 from camrelay.ingest.rtsp import Credentials, Head, parse_challenges, parse_head
+from camrelay.ingest.target import Target
 
 #: OPTIONS, DESCRIBE, SETUP, PLAY, each challenged once or twice: a conversation beyond this goes nowhere.
 REQUEST_LIMIT = 32
@@ -45,34 +46,6 @@ _CHANNELS = re.compile(r"interleaved=(\d{1,2})(?:-(\d{1,2}))?")
 _SERVER_PORTS = re.compile(r"server_port=(\d{1,5})(?:-(\d{1,5}))?")
 _HOSTS = re.compile(r"(?:source|destination)=\[?([0-9A-Fa-f.:]+)\]?")
 _TIMEOUT = re.compile(r";\s*timeout\s*=\s*(\d{1,6})", re.IGNORECASE)
-
-
-class Target(msgspec.Struct, frozen=True):
-    """A camera as it may be dialled: `address` is resolved and checked, `authority` is its URL's."""
-
-    address: str
-    port: int
-    authority: str
-    #: With its query.
-    path: str
-    username: str = ""
-    password: str = ""
-    is_tls: bool = False
-    #: SHA-256 of the certificate in hexadecimal; "" means: verified against the system's authorities.
-    tls_fingerprint: str = ""
-
-    @property
-    def url(self) -> str:
-        """What requests to the camera name; without credentials."""
-        return f"{self.base}{self.path}"
-
-    @property
-    def base(self) -> str:
-        """Scheme and authority of `url`."""
-        return f"{'rtsps' if self.is_tls else 'rtsp'}://{self.authority}"
-
-    def __repr__(self) -> str:
-        return "Target()"
 
 
 class _Request(msgspec.Struct, frozen=True):

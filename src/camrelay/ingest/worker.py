@@ -24,12 +24,12 @@ from typing import Literal
 from camrelay.errors import BadNalUnit, BadParameterSet, SourceError
 from camrelay.ingest import feed
 from camrelay.ingest.client import TEARDOWN_S, Client
-from camrelay.ingest.conversation import Target
 from camrelay.ingest.h264 import Picture, parse_nal_units
 from camrelay.ingest.parameter_set import ParameterSets
 from camrelay.ingest.poller import READ, WRITE, Poller
 from camrelay.ingest.rtp import RtpUnit
 from camrelay.ingest.sdp import Description, Track
+from camrelay.ingest.target import Target
 
 #: Four seconds of sixteen cameras at 2 Mb/s: longer than any pause of a healthy relay.
 BACKLOG_BYTES = 16_000_000
