@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import random
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -28,6 +29,7 @@ from benchmarks.result import Cell, Table
 from benchmarks.servers.camrelay import PrivateCamrelay
 from benchmarks.whep import crowd as whep
 from benchmarks.whep.viewer import Viewer as Peer
+from camrelay.auth.gate import POLL_S
 from camrelay.auth.lease import HandleKind
 from camrelay.auth.revocation import Revocation, RevocationFile
 from camrelay.auth.token import Grant
@@ -43,8 +45,10 @@ OWED = {
     "p8_sessions_not_cut": "sessions",
 }
 
-QUICK = ["--ways", "token,expiry,camera", "--sessions", "6", "--join-rate", "20", "--settle", "0.5",
-         "--watch", "2"]  # fmt: skip
+QUICK = [
+    "--rounds", "1", "--ways", "token,expiry,camera", "--sessions", "6", "--join-rate", "20",
+    "--settle", "0.5", "--watch", "2",
+]  # fmt: skip
 
 #: A session counts when it got media this shortly before it was cut, and as not cut when it still does.
 _FRESH_S = 1.0
@@ -149,10 +153,15 @@ async def one_token(scene: Scene) -> list[Party]:
 
 
 async def many_tokens(scene: Scene) -> list[Party]:
-    """Ten tokens of a tenth each are withdrawn, one after another."""
+    """Ten tokens of a tenth each are withdrawn, at random moments."""
     parties = await scene.join("cam1", parties=10)
     await scene.settle()
-    return [p._replace(cut_at=await scene.withdraw(HandleKind.TOKEN, p.grant.id)) for p in parties]
+    moments, cut = random.Random(scene.run.options.seed), list[Party]()
+    for party in parties:
+        # One withdrawal meets one phase of the relay's reading; ten meet most of them.
+        await asyncio.sleep(moments.uniform(0, POLL_S))
+        cut.append(party._replace(cut_at=await scene.withdraw(HandleKind.TOKEN, party.grant.id)))
+    return cut
 
 
 async def account(scene: Scene) -> list[Party]:
@@ -272,7 +281,7 @@ def summarize(run: Run, cuts: Sequence[Cut]) -> None:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Those of this command."""
     parser.add_argument("--ways", default=",".join(WAYS), help="comma-separated; all of them by default")
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sessions", type=int, default=1000, help="half of them HLS, half WHEP")
     parser.add_argument("--join-rate", type=float, default=50.0, help="sessions that begin per second")
     parser.add_argument("--settle", type=float, default=3.0, help="seconds from the last join to the cut")
