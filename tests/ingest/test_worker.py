@@ -8,19 +8,23 @@ import contextlib
 import socket
 import sys
 from collections.abc import AsyncIterator
+from typing import Literal
 
+import msgspec
 import pytest
 
 from builders import PPS, SPS_360P, SPS_720P
 from cameras.gst import GstCamera
 from camrelay.ingest import feed, worker
-from camrelay.ingest.h264 import to_avcc
+from camrelay.ingest.h264 import CODED, avcc_nal_units, to_avcc
 from camrelay.ingest.rtp import RtpUnit
 from camrelay.ingest.sdp import Description, Track
 from camrelay.ingest.worker import RECOVERY_POINT_AFTER_S, Attempt, Outbox
 from camrelay.simulate.options import Options, Picture
 from camrelay.simulate.server import Simulator
 from ingest.recorder import PATIENCE_S
+
+Transport = Literal["tcp", "udp"]
 
 SMALL = Picture(width=320, height=180, bitrate_bps=300_000, gop_pictures=25)
 CANARY = "canary-p@ss/word"
@@ -50,10 +54,14 @@ class Process:
     def send(self, message: feed.Message) -> None:
         self.socket.send(feed.encode(message))
 
-    def start(self, url: str, *, attempt: int = 1, user: str = "", password: str = "") -> None:
+    def start(
+        self, url: str, *, attempt: int = 1, user: str = "", password: str = "", transport: Transport = "tcp"
+    ) -> None:
         authority, _, path = url.removeprefix("rtsp://").partition("/")
         host, _, port = authority.partition(":")
-        self.send(feed.Start(attempt, host, int(port), authority, f"/{path}", False, user, password, "tcp"))
+        self.send(
+            feed.Start(attempt, host, int(port), authority, f"/{path}", False, user, password, transport)
+        )
 
     async def next(self) -> feed.Message:
         while not self._messages:
@@ -121,18 +129,49 @@ class TestAgainstCameras:
         assert sum(unit.is_key for unit in units if isinstance(unit, feed.Unit)) in (1, 2)
         assert ended == feed.Ended(1, "interrupted")
 
-    async def test_plays_a_camera_that_is_not_ours(self, process: Process) -> None:
+    @pytest.mark.parametrize("transport", ["tcp", "udp"])
+    @pytest.mark.parametrize(
+        "options",
+        [
+            Options(picture=SMALL, first_sequence=65_500, first_timestamp=(1 << 32) - 36_000),
+            Options(picture=msgspec.structs.replace(SMALL, b_frames=2, slices=4)),
+            Options(picture=SMALL, user="u", password="p", auth="digest-sha256"),
+            Options(picture=msgspec.structs.replace(SMALL, width=1920, height=1080, bitrate_bps=8_000_000)),
+        ],
+        ids=["numbers that wrap", "B-frames and slices", "SHA-256", "large pictures"],
+    )
+    async def test_plays_every_kind_of_camera(
+        self, process: Process, options: Options, transport: Transport
+    ) -> None:
+        """Every unit of two seconds arrives, none is dropped, and each holds all of its slices."""
+        async with Simulator(options) as camera:
+            process.start(camera.url(), user=options.user, password=options.password, transport=transport)
+            await process.until(feed.Params)
+            messages = [await process.next() for _ in range(50)]
+
+        units = [message for message in messages if isinstance(message, feed.Unit)]
+        assert all(isinstance(message, feed.Unit | feed.Params) for message in messages)
+        assert units[0].is_key
+        for unit in units:
+            slices = [n for n in avcc_nal_units(unit.data) if n[0] & 0x1F in CODED]
+            assert len(slices) == options.picture.slices
+
+    @pytest.mark.parametrize("transport", ["tcp", "udp"])
+    async def test_plays_a_camera_that_is_not_ours(self, process: Process, transport: Transport) -> None:
         """GStreamer's server; its B-frames are announced in the parameter sets."""
-        async with GstCamera("--b-frames", "2", "--profile", "main") as camera:
-            process.start(camera.url)
+        async with GstCamera("--b-frames", "2", "--profile", "main", "--audio") as camera:
+            process.start(camera.url, transport=transport)
 
             params = await process.until(feed.Params)
-            unit = await process.until(feed.Unit)
+            units = [await process.next() for _ in range(30)]
+            process.send(feed.Stop(1))
+            ended = await process.until(feed.Ended)
 
         assert isinstance(params, feed.Params)
         assert params.video.reorder_depth > 0
-        assert isinstance(unit, feed.Unit)
-        assert unit.is_key
+        assert all(isinstance(unit, feed.Unit) for unit in units)
+        assert units[0].is_key  # type: ignore[union-attr]
+        assert ended == feed.Ended(1, "interrupted")
 
     async def test_credentials_work_and_never_come_back(self, process: Process) -> None:
         """Whatever the password holds, no message repeats it, nor where the camera is."""
