@@ -134,6 +134,9 @@ class Audit(_Section, frozen=True):
     commit_timeout_s: Seconds = 2.0
     #: Records waiting to be written; beyond it, new viewings are refused.
     queue_limit: Annotated[int, Meta(ge=100)] = 65_536
+    #: What is kept of viewers' addresses, each with what the one before keeps: nothing, the network (/24 or
+    #: /48), a hash whose key is destroyed after the day, the address itself sealed with the viewer's key.
+    ip_mode: Literal["none", "prefix", "prefix+keyed", "sealed"] = "prefix+keyed"
 
 
 class Store(_Section, frozen=True):

@@ -131,10 +131,11 @@ class EventType(enum.StrEnum):
 
 
 class AccessEvent(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One line of the access log. `viewing` joins a start with its stop.
+    """What the access log is told. `viewing` joins a start with its stop.
 
-    `camera` is what was asked for, known or not. `ip_prefix` is already truncated (/24, /48) and `agent` is a
-    family such as "Chrome", never the header. `count` is above 1 when one line stands for a flood of them.
+    `camera` is what was asked for, known or not. `subject` and `address` are people's own and never get into
+    a line of the log; `agent` is a family such as "Chrome", never the header. `count` is above 1 when one
+    event stands for a flood of them.
     """
 
     type: EventType
@@ -146,7 +147,7 @@ class AccessEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     session: str = ""
     subject: str = ""
     reason: str = ""
-    ip_prefix: str = ""
+    address: str = ""
     agent: str = ""
     bytes_sent: int = 0
     duration_ms: int = 0

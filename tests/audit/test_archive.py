@@ -197,7 +197,7 @@ def test_a_whole_new_history_is_found_by_a_saved_checkpoint(original: Path, tmp_
     directory = tmp_path / "store"
     directory.mkdir(mode=0o700)
     shutil.copy(original / "audit.key", directory)
-    write_log(directory, [[make_start(n, subject="eve") for n in range(LINES - 1)]])
+    write_log(directory, [[make_start(n, person="eve") for n in range(LINES - 1)]])
     assert check(directory).unsigned == 0
     assert broken(directory, checkpoints(original)) == ("access-2026-11-21", 0, 10)
 

@@ -9,15 +9,15 @@ import pytest
 
 from camrelay.audit.archive import log_files
 from camrelay.audit.chain import Header
-from camrelay.audit.record import serialize
+from camrelay.audit.record import Record, serialize
 from camrelay.audit.recovery import read, recover
-from camrelay.model import AccessEvent, EndReason, EventType
+from camrelay.model import EndReason, EventType
 
 NOW_US = 9_000_000
 
 
-def start(n: int, ts_us: int = 1_000_000) -> AccessEvent:
-    return AccessEvent(
+def start(n: int, ts_us: int = 1_000_000) -> Record:
+    return Record(
         type=EventType.START,
         ts_us=ts_us,
         camera="door",
@@ -25,20 +25,20 @@ def start(n: int, ts_us: int = 1_000_000) -> AccessEvent:
         protocol="hls",
         viewing=f"v{n}",
         session=f"s{n}",
-        subject="anna",
-        ip_prefix="203.0.113.0/24",
-        agent="VLC",
+        person="a1",
+        id="e1",
+        commitment="c1",
     )
 
 
-def stop(n: int, ts_us: int = 2_000_000) -> AccessEvent:
-    return AccessEvent(type=EventType.STOP, ts_us=ts_us, camera="door", outcome="allow", viewing=f"v{n}")
+def stop(n: int, ts_us: int = 2_000_000) -> Record:
+    return Record(type=EventType.STOP, ts_us=ts_us, camera="door", outcome="allow", viewing=f"v{n}")
 
 
-NODE = AccessEvent(type=EventType.NODE_START, ts_us=0, camera="", outcome="info")
+NODE = Record(type=EventType.NODE_START, ts_us=0, camera="", outcome="info")
 
 
-def write(directory: Path, day: int, *events: AccessEvent, tail: bytes = b"") -> Path:
+def write(directory: Path, day: int, *events: Record, tail: bytes = b"") -> Path:
     path = directory / f"access-2026-11-{day:02}.jsonl"
     path.write_bytes(b"".join(map(serialize, events)) + tail)
     return path
@@ -48,7 +48,7 @@ def test_a_viewing_that_never_ended_is_closed(tmp_path: Path) -> None:
     """By a stop with the reason, dated now, as long as the log is known to have run on."""
     write(tmp_path, 21, NODE, start(1), start(2), stop(2, ts_us=4_500_000))
     assert recover(tmp_path, NOW_US) == [
-        AccessEvent(
+        Record(
             type=EventType.STOP,
             ts_us=NOW_US,
             camera="door",
@@ -56,7 +56,7 @@ def test_a_viewing_that_never_ended_is_closed(tmp_path: Path) -> None:
             protocol="hls",
             viewing="v1",
             session="s1",
-            subject="anna",
+            person="a1",
             reason=EndReason.SERVER_CRASH,
             duration_ms=3500,
         )
@@ -149,7 +149,7 @@ def test_damage_in_the_middle_is_reported_and_left_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Records behind it were acknowledged: they stay."""
-    damaged = serialize(start(2)).replace(b"anna", b"ann\n")
+    damaged = serialize(start(2)).replace(b"a1", b"a\n")
     path = tmp_path / "access-2026-11-21.jsonl"
     content = serialize(start(1)) + damaged + b"\n" + serialize(start(3))
     path.write_bytes(content)

@@ -18,14 +18,14 @@ from camrelay.errors import ChainBroken
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """Two days of 25 records, two cameras, three subjects."""
+    """Two days of 25 records, two cameras, three people."""
     days = [
         [
             make_start(
                 day * 25 + n,
                 ts_us=NOON_US + day * DAY_US + n,
                 camera=("door", "yard")[n % 2],
-                subject=("anna", "boris", "eve")[n % 3],
+                person=("anna", "boris", "eve")[n % 3],
             )
             for n in range(25)
         ]
@@ -52,13 +52,13 @@ def verify(manifest: Manifest, signer: Signer) -> int:
 
 
 def test_records_are_found_by_what_they_say(directory: Path) -> None:
-    """Camera, subject, viewing, time, and all of these together."""
+    """Camera, person, name, time, and all of these together."""
     assert len(list(search(directory))) == 50
-    assert {f.event.camera for f in search(directory, camera="yard")} == {"yard"}
-    assert {f.event.subject for f in search(directory, subject="eve")} == {"eve"}
-    assert [f.event.viewing for f in search(directory, viewing="v7")] == ["v7"]
+    assert {f.record.camera for f in search(directory, camera="yard")} == {"yard"}
+    assert {f.record.person for f in search(directory, people={"eve"})} == {"eve"}
+    assert [f.record.viewing for f in search(directory, name="v7")] == ["v7"]
     found = search(directory, camera="door", from_us=NOON_US + DAY_US, to_us=NOON_US + DAY_US + 4)
-    assert [(f.day, f.position, f.event.viewing) for f in found] == [
+    assert [(f.day, f.position, f.record.viewing) for f in found] == [
         ("2026-11-22", 1, "v25"),
         ("2026-11-22", 3, "v27"),
     ]
@@ -67,7 +67,7 @@ def test_records_are_found_by_what_they_say(directory: Path) -> None:
 def test_what_is_found_can_be_proven(directory: Path) -> None:
     """All of it, across days, with nothing but the public key."""
     signer = Signer.load(directory)
-    manifest = prove(directory, signer, search(directory, subject="anna"))
+    manifest = prove(directory, signer, search(directory, people={"anna"}))
     assert len(manifest.proofs) == 18
     assert len(manifest.checkpoints) == 2
     assert verify(msgspec.json.decode(msgspec.json.encode(manifest), type=Manifest), signer) == 18
@@ -89,7 +89,7 @@ def test_nothing_is_proven_of_a_day_that_was_changed(directory: Path) -> None:
     path = log_files(directory)[0]
     path.write_bytes(path.read_bytes().replace(b'"v3"', b'"v4"'))
     with pytest.raises(ChainBroken, match="access-2026-11-21"):
-        prove(directory, Signer.load(directory), search(directory, viewing="v7"))
+        prove(directory, Signer.load(directory), search(directory, name="v7"))
 
 
 def test_damage_is_passed_over(directory: Path) -> None:

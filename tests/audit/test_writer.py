@@ -14,11 +14,11 @@ from camrelay.audit.archive import Leaves, Lines, header, leaves_path, log_files
 from camrelay.audit.chain import Tree, leaf_hash
 from camrelay.audit.checkpoint import Checkpoint
 from camrelay.audit.file import LogFile
-from camrelay.audit.record import serialize
+from camrelay.audit.record import Record, serialize
 from camrelay.audit.signer import CHECKPOINTS, KEY, Signer
 from camrelay.audit.writer import ChainWriter
 from camrelay.errors import ChainBroken
-from camrelay.model import AccessEvent, EventType
+from camrelay.model import EventType
 
 NOON_US = 1_795_262_400_000_000
 DAY_US = 86_400_000_000
@@ -26,7 +26,7 @@ DAY_US = 86_400_000_000
 
 def line(n: int) -> bytes:
     return serialize(
-        AccessEvent(type=EventType.STOP, ts_us=NOON_US, camera="door", outcome="allow", viewing=f"v{n}")
+        Record(type=EventType.STOP, ts_us=NOON_US, camera="door", outcome="allow", viewing=f"v{n}")
     )
 
 

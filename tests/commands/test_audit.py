@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from audit_builders import make_start, write_log
+from audit_builders import NOON_US, make_event, write_log
 from camrelay.audit.archive import log_files
+from camrelay.audit.people import opened
 from camrelay.audit.signer import CHECKPOINTS, KEY
 from camrelay.cli import main
 
@@ -31,8 +32,10 @@ class Terminal:
 @pytest.fixture
 def terminal(tmp_path: Path) -> Terminal:
     terminal = Terminal(tmp_path)
-    events = [make_start(n, subject=("anna", "=boris")[n % 2]) for n in range(6)]
-    write_log(terminal.store, [events[:3], events[3:]])
+    with opened(terminal.store) as people:
+        events = [make_event(n, subject=("anna", "=boris")[n % 2]) for n in range(6)]
+        records = people.separate(events, NOON_US)
+    write_log(terminal.store, [records[:3], records[3:]])
     return terminal
 
 
@@ -53,7 +56,7 @@ def test_a_sound_log_is_said_to_be(terminal: Terminal) -> None:
 def test_the_first_bad_line_is_named(terminal: Terminal) -> None:
     """With exit status 1, for scripts."""
     path = log_files(terminal.store)[1]
-    path.write_bytes(path.read_bytes().replace(b"anna", b"hans"))
+    path.write_bytes(path.read_bytes().replace(b'"v4"', b'"v7"'))
     result = terminal.run("verify")
     assert result.exit_code == 1
     assert "access-2026-11-22.jsonl: line 2 is not as it was signed" in result.output
@@ -103,10 +106,12 @@ def test_a_viewing_is_proven(terminal: Terminal) -> None:
     manifest = json.loads(terminal.run("proof", "v4").output)
     (proof,) = manifest["proofs"]
     assert (proof["day"], proof["position"], proof["checkpoint"]) == ("2026-11-22", 2, 0)
-    assert json.loads(proof["line"])["viewing"] == "v4"
+    record = json.loads(proof["line"])
+    assert record["viewing"] == "v4"
+    assert json.loads(terminal.run("proof", record["id"]).output)["proofs"] == [proof]
     result = terminal.run("proof", "v99")
     assert result.exit_code == 1
-    assert "no record" in result.output
+    assert "no record has that id" in result.output
 
 
 def test_records_are_exported(terminal: Terminal) -> None:
@@ -114,6 +119,7 @@ def test_records_are_exported(terminal: Terminal) -> None:
     rows = json.loads(terminal.run("export", "--subject", "anna").output)
     assert [row["viewing"] for row in rows] == ["v0", "v2", "v4"]
     assert rows[0]["time"] == "2026-11-21T12:00:00.000000Z"
+    assert (rows[0]["subject"], rows[0]["network"], rows[0]["agent"]) == ("anna", "203.0.113.0/24", "VLC")
     proofs = terminal.folder / "proofs.json"
     output = terminal.run("export", "--format", "csv", "--subject", "=boris", "--proofs", str(proofs)).output
     table = list(csv.DictReader(io.StringIO(output)))

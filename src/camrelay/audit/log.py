@@ -24,7 +24,9 @@ import msgspec
 
 from camrelay import metrics
 from camrelay.audit.file import LogFile
-from camrelay.audit.record import Durability, durability, serialize
+from camrelay.audit.identity import IpMode
+from camrelay.audit.people import People
+from camrelay.audit.record import Durability, Record, durability, serialize
 from camrelay.audit.writer import ChainWriter
 from camrelay.config import Audit
 from camrelay.errors import AuditUnavailable
@@ -54,7 +56,8 @@ class _Entry:
         timeout_s: float,
     ) -> None:
         self.event = event
-        self.line = serialize(event)
+        #: Made by the writer.
+        self.line = b""
         self.worth = worth
         self.done = done
         self.appended = now
@@ -86,6 +89,7 @@ class AccessLog:
         self._options = options
         self._utc_us = utc_us
         self._writer = ChainWriter(directory, open_file=open_file, utc_us=utc_us)
+        self._people = People(directory, IpMode(options.ip_mode))
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
@@ -106,7 +110,7 @@ class AccessLog:
         try:
             await asyncio.to_thread(self._open)
         except BaseException as error:
-            self._writer.close()
+            self._close()
             if isinstance(error, BlockingIOError):
                 raise AuditUnavailable(f"another server writes its access log to {self._directory}") from None
             if isinstance(error, OSError):
@@ -137,7 +141,7 @@ class AccessLog:
         """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
-        worth = durability(event)
+        worth = durability(event.type)
         room = self._options.queue_limit
         if worth is Durability.DROPPABLE:
             # A flood of denials leaves half of the queue to viewers.
@@ -189,9 +193,14 @@ class AccessLog:
 
     def _open(self) -> None:
         closing = self._writer.open()
-        opening = [*closing, _node_event(EventType.NODE_START, self._utc_us())]
+        self._people.open()
+        opening = [*closing, _node_record(EventType.NODE_START, self._utc_us())]
         self._writer.commit(list(map(serialize, opening)))
         self._writer.sign()
+
+    def _close(self) -> None:
+        self._people.close()
+        self._writer.close()
 
     def _write_all(self) -> None:
         while (entries := self._next_entries()) is not None:
@@ -200,11 +209,11 @@ class AccessLog:
             if self._writer.sign_in_s() == 0:
                 self._writer.sign()
         try:
-            self._writer.commit([serialize(_node_event(EventType.NODE_STOP, self._utc_us()))])
+            self._writer.commit([serialize(_node_record(EventType.NODE_STOP, self._utc_us()))])
         except OSError:
             logger.error("the access log could not be closed")
         self._writer.sign()
-        self._writer.close()
+        self._close()
 
     def _next_entries(self) -> list[_Entry] | None:
         """What waits, at most BATCH_LIMIT entries; none when a checkpoint is due before the first comes.
@@ -232,6 +241,7 @@ class AccessLog:
             kept = [entry for entry in entries if not entry.is_withdrawn]
             try:
                 if kept:
+                    self._spell([entry for entry in kept if not entry.line])
                     self._writer.commit([entry.line for entry in kept])
                 elif self._is_failing:
                     self._writer.probe()
@@ -245,6 +255,14 @@ class AccessLog:
             if self._is_stopping.wait(RETRY_S):
                 break
         self._tell(entries)
+
+    def _spell(self, entries: list[_Entry]) -> None:
+        """Makes the lines of entries, and the people in them durable beside the log."""
+        if not entries:
+            return
+        records = self._people.separate((entry.event for entry in entries), self._utc_us())
+        for entry, record in zip(entries, records, strict=True):
+            entry.line = serialize(record)
 
     def _fail(self, error: OSError) -> None:
         if not self._is_failing:
@@ -264,8 +282,8 @@ class AccessLog:
             self._loop.call_soon_threadsafe(self._settle, entries)
 
 
-def _node_event(type: EventType, ts_us: int) -> AccessEvent:
-    return AccessEvent(type=type, ts_us=ts_us, camera="", outcome="info")
+def _node_record(type: EventType, ts_us: int) -> Record:
+    return Record(type=type, ts_us=ts_us, camera="", outcome="info")
 
 
 def _withdrawal(start: AccessEvent, ts_us: int) -> AccessEvent:
@@ -274,7 +292,7 @@ def _withdrawal(start: AccessEvent, ts_us: int) -> AccessEvent:
         type=EventType.STOP,
         ts_us=ts_us,
         reason=EndReason.AUDIT_UNAVAILABLE,
-        ip_prefix="",
+        address="",
         agent="",
     )
 

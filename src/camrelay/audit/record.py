@@ -1,7 +1,7 @@
-"""Access events as lines of the log: one event, one line, one spelling.
+"""Records: the lines of the log. One event, one line, one spelling, and nobody's name.
 
 The registry is closed: a line whose type, fields or spelling it does not know is no record. Lines are ASCII
-JSON, fields in the order of AccessEvent, defaults left out; every character that could act on a terminal or
+JSON, fields in the order of Record, defaults left out; every character that could act on a terminal or
 end a line is escaped, so nothing a viewer sends can look like a second record.
 """
 
@@ -13,7 +13,7 @@ import re
 import msgspec
 
 from camrelay.errors import BadRecord
-from camrelay.model import AccessEvent, EventType
+from camrelay.model import EventType
 
 
 class Durability(enum.StrEnum):
@@ -27,6 +27,29 @@ class Durability(enum.StrEnum):
     DROPPABLE = "C"
 
 
+class Record(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a line says of an record.
+
+    `person` is a pseudonym of the month, "" for a visitor without a name. `commitment`, in hexadecimal, is to
+    what is kept of the person beside the log under `id`.
+    """
+
+    type: EventType
+    ts_us: int
+    camera: str
+    outcome: str
+    protocol: str = ""
+    viewing: str = ""
+    session: str = ""
+    person: str = ""
+    reason: str = ""
+    bytes_sent: int = 0
+    duration_ms: int = 0
+    count: int = 1
+    id: str = ""
+    commitment: str = ""
+
+
 class Rule(msgspec.Struct, frozen=True):
     """What a type of event may say beside its type, time, camera and outcome."""
 
@@ -34,15 +57,15 @@ class Rule(msgspec.Struct, frozen=True):
     fields: frozenset[str]
 
 
-_VIEWING = frozenset({"protocol", "viewing", "session", "subject"})
-_CLIENT = frozenset({"ip_prefix", "agent"})
+_VIEWING = frozenset({"protocol", "viewing", "session", "person"})
+_SIDECAR = frozenset({"id", "commitment"})
 _ALWAYS = frozenset({"type", "ts_us", "camera", "outcome"})
 
 REGISTRY = {
-    EventType.START: Rule(Durability.BEFORE_EFFECT, _VIEWING | _CLIENT),
+    EventType.START: Rule(Durability.BEFORE_EFFECT, _VIEWING | _SIDECAR),
     EventType.STOP: Rule(Durability.SOON, _VIEWING | {"reason", "bytes_sent", "duration_ms"}),
     EventType.DENY: Rule(
-        Durability.DROPPABLE, _CLIENT | {"protocol", "session", "subject", "reason", "count"}
+        Durability.DROPPABLE, _SIDECAR | {"protocol", "session", "person", "reason", "count"}
     ),
     EventType.NODE_START: Rule(Durability.SOON, frozenset()),
     EventType.NODE_STOP: Rule(Durability.SOON, frozenset()),
@@ -51,47 +74,47 @@ REGISTRY = {
 OUTCOMES = frozenset({"allow", "deny", "error", "info"})
 
 _ENCODER = msgspec.json.Encoder()
-_DECODER = msgspec.json.Decoder(AccessEvent)
+_DECODER = msgspec.json.Decoder(Record)
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 
 
-def serialize(event: AccessEvent) -> bytes:
+def serialize(record: Record) -> bytes:
     """The line of an event, its newline included."""
-    assert _is_registered(event), f"{event.type} does not say that"
+    assert _is_registered(record), f"{record.type} does not say that"
     try:
-        return _encode(event)
+        return _encode(record)
     except UnicodeEncodeError:
         # A lone surrogate, from a header or path that was no UTF-8.
-        return _encode(_without_surrogates(event))
+        return _encode(_without_surrogates(record))
 
 
-def parse(line: bytes) -> AccessEvent:
+def parse(line: bytes) -> Record:
     """The event of a line; BadRecord unless `serialize` would write exactly that line for it."""
     try:
-        event = _DECODER.decode(line)
+        record = _DECODER.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise BadRecord("not an access record") from None
-    if not _is_registered(event) or _encode(event) != line:
+    if not _is_registered(record) or _encode(record) != line:
         raise BadRecord("not an access record in its canonical form")
-    return event
+    return record
 
 
-def durability(event: AccessEvent) -> Durability:
-    """What the event is worth when the log is in trouble."""
-    return REGISTRY[event.type].durability
+def durability(type: EventType) -> Durability:
+    """What an event of a type is worth when the log is in trouble."""
+    return REGISTRY[type].durability
 
 
-def _encode(event: AccessEvent) -> bytes:
-    line = _ENCODER.encode(event)
+def _encode(record: Record) -> bytes:
+    line = _ENCODER.encode(record)
     if not line.isascii() or b"\x7f" in line:
         line = _UNPRINTABLE.sub(_escape, line.decode()).encode()
     return line + b"\n"
 
 
-def _is_registered(event: AccessEvent) -> bool:
-    if event.outcome not in OUTCOMES:
+def _is_registered(record: Record) -> bool:
+    if record.outcome not in OUTCOMES:
         return False
-    return not any(getattr(event, name) != default for name, default in _FOREIGN[event.type])
+    return not any(getattr(record, name) != default for name, default in _FOREIGN[record.type])
 
 
 def _escape(match: re.Match[str]) -> str:
@@ -99,20 +122,20 @@ def _escape(match: re.Match[str]) -> str:
     return "".join(f"\\u{utf16[i]:02x}{utf16[i + 1]:02x}" for i in range(0, len(utf16), 2))
 
 
-def _without_surrogates(event: AccessEvent) -> AccessEvent:
+def _without_surrogates(record: Record) -> Record:
     texts = {
         name: value.encode(errors="replace").decode()
-        for name in event.__struct_fields__
-        if type(value := getattr(event, name)) is str
+        for name in record.__struct_fields__
+        if type(value := getattr(record, name)) is str
     }
-    return msgspec.structs.replace(event, **texts)
+    return msgspec.structs.replace(record, **texts)
 
 
 #: Per type, the fields it may not set, each with the value that means unset.
 _FOREIGN = {
     type: tuple(
         (field.name, field.default)
-        for field in msgspec.structs.fields(AccessEvent)
+        for field in msgspec.structs.fields(Record)
         if field.name not in rule.fields | _ALWAYS
     )
     for type, rule in REGISTRY.items()

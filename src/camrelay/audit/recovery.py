@@ -14,9 +14,9 @@ from pathlib import Path
 import msgspec
 
 from camrelay.audit.archive import is_header, log_files
-from camrelay.audit.record import parse
+from camrelay.audit.record import Record, parse
 from camrelay.errors import BadRecord
-from camrelay.model import AccessEvent, EndReason, EventType
+from camrelay.model import EndReason, EventType
 
 logger = logging.getLogger("camrelay.audit")
 
@@ -26,7 +26,7 @@ _LINE_LIMIT = 65_536
 _NODE_START = b'{"type":"node.start"'
 
 
-def read(path: Path) -> Iterator[AccessEvent]:
+def read(path: Path) -> Iterator[Record]:
     """The events of a file. Lines that are no records are counted in the operators' log and passed over."""
     strange = 0
     with open(path, "rb") as file:
@@ -42,7 +42,7 @@ def read(path: Path) -> Iterator[AccessEvent]:
         logger.error("%d lines of %s are no access records", strange, path.name)
 
 
-def recover(directory: Path, now_us: int) -> list[AccessEvent]:
+def recover(directory: Path, now_us: int) -> list[Record]:
     """Repairs the newest file and returns the stops of viewings that are open. Blocks.
 
     Args:
@@ -52,7 +52,7 @@ def recover(directory: Path, now_us: int) -> list[AccessEvent]:
     if files:
         _cut_torn_end(files[-1])
         files = log_files(directory)
-    running: dict[str, AccessEvent] = {}
+    running: dict[str, Record] = {}
     last_us = 0
     for path in _since_last_start(files):
         for event in read(path):
@@ -104,13 +104,13 @@ def _is_record(line: bytes) -> bool:
     return True
 
 
-def _stop(start: AccessEvent, last_us: int, now_us: int) -> AccessEvent:
+def _stop(start: Record, last_us: int, now_us: int) -> Record:
     return msgspec.structs.replace(
         start,
         type=EventType.STOP,
         ts_us=now_us,
         reason=EndReason.SERVER_CRASH,
         duration_ms=max(0, last_us - start.ts_us) // 1000,
-        ip_prefix="",
-        agent="",
+        id="",
+        commitment="",
     )

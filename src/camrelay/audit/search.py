@@ -7,7 +7,7 @@ somebody with the log's public key needs, on any machine (RFC 9162 §2.1.3.2).
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -16,10 +16,9 @@ import msgspec
 from camrelay.audit.archive import Lines, day_of, log_files, log_path
 from camrelay.audit.chain import Tree, inclusion_proofs, leaf_hash
 from camrelay.audit.checkpoint import verifier_key
-from camrelay.audit.record import parse
+from camrelay.audit.record import Record, parse
 from camrelay.audit.signer import Signer, read_notes
 from camrelay.errors import BadRecord, ChainBroken
-from camrelay.model import AccessEvent
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -28,7 +27,7 @@ class Found(msgspec.Struct, frozen=True):
     day: str
     position: int
     line: bytes
-    event: AccessEvent
+    record: Record
 
 
 class Proof(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -58,23 +57,32 @@ def search(
     directory: Path,
     *,
     camera: str = "",
-    subject: str = "",
-    viewing: str = "",
+    people: Collection[str] | None = None,
+    name: str = "",
     from_us: int = 0,
     to_us: int | None = None,
 ) -> Iterator[Found]:
-    """Records with these values, oldest first; `to_us` is not included."""
+    """Records with these values, oldest first.
+
+    Args:
+        people: pseudonyms; every record, if there are none to look for.
+        name: the id of a viewing or of a record.
+        from_us, to_us: microseconds of UTC, the latter not included.
+    """
     first = str(datetime.datetime.fromtimestamp(from_us / 1e6, datetime.UTC).date())
-    wanted = {"camera": camera, "subject": subject, "viewing": viewing}
-    values = [(name, value) for name, value in wanted.items() if value]
     # A record may wait for the disk over midnight; it is never written before its time.
     for path in (path for path in log_files(directory) if day_of(path) >= first):
         for position, line in enumerate(Lines(path)):
-            event = _event(line)
-            if event is None or event.ts_us < from_us or (to_us is not None and event.ts_us >= to_us):
-                continue
-            if all(getattr(event, name) == value for name, value in values):
-                yield Found(day_of(path), position, line, event)
+            record = _record(line)
+            if (
+                record is not None
+                and record.ts_us >= from_us
+                and (to_us is None or record.ts_us < to_us)
+                and (not camera or record.camera == camera)
+                and (not name or name in (record.viewing, record.id))
+                and (people is None or record.person in people)
+            ):
+                yield Found(day_of(path), position, line, record)
 
 
 def prove(directory: Path, signer: Signer, found: Iterable[Found]) -> Manifest:
@@ -113,7 +121,7 @@ def _proof(found: Found, hashes: list[bytes] | None, checkpoint: int) -> Proof:
     return msgspec.structs.replace(proof, hashes=[each.hex() for each in hashes], checkpoint=checkpoint)
 
 
-def _event(line: bytes) -> AccessEvent | None:
+def _record(line: bytes) -> Record | None:
     try:
         return parse(line)
     except BadRecord:

@@ -20,10 +20,10 @@ from pathlib import Path
 from camrelay.audit import archive, signer
 from camrelay.audit.chain import Header, Tree, leaf_hash
 from camrelay.audit.file import LogFile
+from camrelay.audit.record import Record
 from camrelay.audit.recovery import recover
 from camrelay.durable import make_private_directory
 from camrelay.errors import ChainBroken
-from camrelay.model import AccessEvent
 
 #: How much a crash of the disk may leave unproven.
 CHECKPOINT_S = 60.0
@@ -65,7 +65,7 @@ class ChainWriter:
         self._signed_size = 0
         self._signed_at = now()
 
-    def open(self) -> list[AccessEvent]:
+    def open(self) -> list[Record]:
         """Repairs what a crash left behind and takes the log up again.
 
         Returns:

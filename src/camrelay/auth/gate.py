@@ -331,7 +331,8 @@ class Gate:
         forwarded_for = request.headers.getall("X-Forwarded-For", ())
         address = client_address(request.remote, forwarded_for, self._trusted_proxies)
         agent = agent_family(request.headers.get("User-Agent", ""))
-        return Attempt(camera, protocol, Client(address_prefix(address), agent))
+        client = Client("" if address is None else str(address), address_prefix(address), agent)
+        return Attempt(camera, protocol, client)
 
     @contextmanager
     def _denials_on_record(self, attempt: Attempt) -> Iterator[None]:

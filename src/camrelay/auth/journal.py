@@ -51,7 +51,7 @@ class Journal:
     async def start(self, viewing: Viewing, client: Client) -> None:
         """Returns when the start is durable; AuditError when it could not be made so."""
         event = self._event(viewing, EventType.START, viewing.started_us)
-        await self._record(msgspec.structs.replace(event, ip_prefix=client.ip_prefix, agent=client.agent))
+        await self._record(msgspec.structs.replace(event, address=client.address, agent=client.agent))
 
     def stop(self, viewing: Viewing, reason: EndReason) -> None:
         """Tells the end of a viewing."""
@@ -89,7 +89,7 @@ class Journal:
                 session=attempt.session,
                 subject=attempt.subject,
                 reason=reason,
-                ip_prefix=attempt.client.ip_prefix,
+                address=attempt.client.address,
                 agent=attempt.client.agent,
             )
         )

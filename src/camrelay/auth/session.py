@@ -11,8 +11,13 @@ from camrelay.model import CameraId, Protocol, Viewer
 
 
 class Client(msgspec.Struct, frozen=True):
-    """Where a request came from, as coarsely as the record wants it."""
+    """Where a request came from.
 
+    `address` is for the access log alone, which decides what to keep of it; everybody else is shown its
+    network, `ip_prefix`.
+    """
+
+    address: str
     ip_prefix: str
     agent: str
 

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from camrelay.audit import archive, table
+from camrelay.audit.people import Identity, opened
 from camrelay.audit.search import Found, prove, search
 from camrelay.audit.signer import KEY, Signer, read_notes, saved_notes
 from camrelay.commands.common import CONFIG, load
@@ -18,8 +19,8 @@ from camrelay.errors import ConfigError, NotFound
 _DAY = click.DateTime(["%Y-%m-%d"])
 _MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
 _COLUMNS = (
-    "time", "type", "camera", "outcome", "protocol", "viewing", "session", "subject", "reason", "ip_prefix",
-    "agent", "bytes_sent", "duration_ms", "count", "day", "position",
+    "time", "type", "camera", "outcome", "protocol", "viewing", "session", "subject", "reason", "network",
+    "address", "agent", "bytes_sent", "duration_ms", "count", "id", "person", "day", "position",
 )  # fmt: skip
 
 
@@ -64,17 +65,17 @@ def verify(path: Path, saved: tuple[Path, ...], since: datetime.datetime | None)
 
 @audit.command("proof")
 @CONFIG
-@click.argument("viewing")
-def proof(path: Path, viewing: str) -> None:
-    """Print, as JSON, the records of a viewing with proofs that they stand in the log.
+@click.argument("name", metavar="VIEWING-OR-RECORD")
+def proof(path: Path, name: str) -> None:
+    """Print, as JSON, the records of a viewing, or one by its id, with proofs that they stand in the log.
 
     \b
     Example:  camrelay audit proof 9f86d081884c7d65
     """
     directory = Path(load(path).store.directory)
-    manifest = prove(directory, _signer(directory), search(directory, viewing=viewing))
+    manifest = prove(directory, _signer(directory), search(directory, name=name))
     if not manifest.proofs:
-        raise NotFound("no record of that viewing")
+        raise NotFound("no record has that id, nor has a viewing")
     click.echo(msgspec.json.format(msgspec.json.encode(manifest)))
 
 
@@ -104,10 +105,14 @@ def export(
       camrelay audit export --subject ana --format csv --proofs ana-proofs.json > ana.csv
     """
     directory = Path(load(path).store.directory)
-    found = list(search(directory, camera=camera, subject=subject, from_us=_us(start) or 0, to_us=_us(end)))
+    signer = _signer(directory)
+    with opened(directory) as people:
+        wanted = people.pseudonyms(subject) if subject else None
+        found = list(search(directory, camera=camera, people=wanted, from_us=_us(start) or 0, to_us=_us(end)))
+        identities = people.identify([each.record for each in found])
     if proofs is not None:
-        replace(proofs, msgspec.json.encode(prove(directory, _signer(directory), found)))
-    rows = map(_row, found)
+        replace(proofs, msgspec.json.encode(prove(directory, signer, found)))
+    rows = list(map(_row, found, identities))
     click.echo(table.to_csv(rows, _COLUMNS) if style == "csv" else table.to_json(rows), nl=False)
 
 
@@ -117,8 +122,9 @@ def _signer(directory: Path) -> Signer:
     return Signer.load(directory)
 
 
-def _row(found: Found) -> table.Row:
-    fields = msgspec.to_builtins(found.event)
+def _row(found: Found, identity: Identity) -> table.Row:
+    fields = msgspec.to_builtins(found.record) | msgspec.to_builtins(identity)
+    fields.pop("commitment", None)
     return {"time": table.utc(fields.pop("ts_us")), **fields, "day": found.day, "position": found.position}
 
 

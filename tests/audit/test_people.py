@@ -1,0 +1,255 @@
+"""People beside the log: known while they may be, gone when they were forgotten."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+from collections.abc import Callable, Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from audit_builders import DAY_US, NOON_US, make_event
+from camrelay.audit import people as module
+from camrelay.audit.identity import IpMode, trace
+from camrelay.audit.people import DATABASE, KEY, Identity, People, opened
+from camrelay.audit.record import Record, serialize
+from camrelay.errors import ChainBroken, ConfigError
+from camrelay.model import AccessEvent, EventType
+
+MONTH_US = 31 * DAY_US
+
+
+def stop(n: int = 1, **overrides: Any) -> AccessEvent:
+    event = make_event(n, type=EventType.STOP, address="", agent="", reason="expired")
+    return msgspec.structs.replace(event, **overrides)
+
+
+Make = Callable[..., People]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    """Opens the people of one store, any number of times."""
+    made: list[People] = []
+
+    def make(mode: IpMode = IpMode.KEYED) -> People:
+        made.append(People(tmp_path / "store", mode))
+        made[-1].open()
+        return made[-1]
+
+    yield make
+    for people in made:
+        people.close()
+
+
+def raw(directory: Path) -> bytes:
+    """Every byte of every file in a directory."""
+    return b"".join(path.read_bytes() for path in directory.rglob("*") if path.is_file())
+
+
+def test_who_watched_is_known_and_not_in_the_line(make: Make, tmp_path: Path) -> None:
+    """Name, network and agent lie beside it; the file and its key are for one user's eyes."""
+    people = make()
+    records = people.separate([make_event(), stop()], NOON_US)
+    lines = b"".join(map(serialize, records))
+    assert not any(word in lines for word in (b"anna", b"203.0", b"VLC"))
+    assert people.identify(records) == [Identity("anna", "203.0.113.0/24", "", "VLC"), Identity("anna")]
+    assert (records[0].viewing, records[1].reason) == ("v1", "expired")
+    for name in (DATABASE, KEY):
+        assert stat.S_IMODE((tmp_path / "store" / name).stat().st_mode) == 0o600
+    assert not any(word in raw(tmp_path / "store") for word in (b"anna", b"203.0.113.77", b"VLC"))
+
+
+@pytest.mark.parametrize(
+    ("mode", "network", "address"),
+    [
+        (IpMode.NONE, "", ""),
+        (IpMode.PREFIX, "203.0.113.0/24", ""),
+        (IpMode.KEYED, "203.0.113.0/24", ""),
+        (IpMode.SEALED, "203.0.113.0/24", "203.0.113.77"),
+    ],
+)
+def test_what_is_kept_of_an_address(make: Make, mode: IpMode, network: str, address: str) -> None:
+    """As the configuration says."""
+    people = make(mode)
+    (identity,) = people.identify(people.separate([make_event()], NOON_US))
+    assert (identity.network, identity.address) == (network, address)
+
+
+def test_a_person_has_another_name_each_month(make: Make) -> None:
+    """All of them lead to the person, and none to another."""
+    people = make()
+    events = [make_event(1), make_event(2, ts_us=NOON_US + MONTH_US), make_event(3, subject="boris"), stop(1)]
+    records = people.separate(events, NOON_US)
+    one, two, three, four = [record.person for record in records]
+    assert len({one, two, three}) == 3
+    assert one == four
+    assert people.pseudonyms("anna") == {one, two}
+    assert people.pseudonyms("nobody") == set()
+    assert make().separate([make_event(4)], NOON_US)[0].person == one
+
+
+def test_visitors_without_a_name(make: Make) -> None:
+    """Have no pseudonym; their details are there until the key of their day is gone."""
+    people = make()
+    (record,) = people.separate([make_event(subject="")], NOON_US)
+    assert record.person == ""
+    assert people.identify([record]) == [Identity("", "203.0.113.0/24", "", "VLC")]
+    bare = make_event(subject="", address="", agent="")
+    assert people.separate([bare, stop(subject="")], NOON_US)[0].id == ""
+
+
+def test_a_summary_of_denials_is_about_nobody(make: Make) -> None:
+    """And a subject that is no text is one all the same."""
+    summary = AccessEvent(type=EventType.DENY, ts_us=1, camera="*", outcome="deny", reason="x", count=9)
+    people = make()
+    assert people.separate([summary], NOON_US) == [
+        Record(type=EventType.DENY, ts_us=1, camera="*", outcome="deny", reason="x", count=9)
+    ]
+    strange = people.separate([make_event(subject="a\udcffb")], NOON_US)
+    assert people.identify(strange)[0].subject == "a?b"
+
+
+def test_the_key_of_a_day_is_destroyed_when_it_is_over(make: Make, tmp_path: Path) -> None:
+    """Case 70: with it, whoever tries every address finds the one; without it, nobody can try."""
+    people = make()
+    people.separate([make_event()], NOON_US)
+    database = sqlite3.connect(tmp_path / "store" / DATABASE)
+    (kept,) = database.execute("SELECT address_hash FROM sidecars").fetchone()
+    (sealed,) = database.execute("SELECT key FROM day_keys").fetchone()
+    key = people._day_key
+    addresses = (ip_address(f"203.0.113.{n}") for n in range(256))
+    hits = [str(each) for each in addresses if trace(each, IpMode.KEYED, key).address_hash == kept]
+    assert hits == ["203.0.113.77"]
+    database.close()
+
+    people.separate([make_event(2)], NOON_US + DAY_US)
+    assert people._day_key != key
+    assert key not in raw(tmp_path / "store")
+    assert sealed not in raw(tmp_path / "store")
+    assert make().separate([make_event(3)], NOON_US + DAY_US)
+
+
+def test_the_key_of_the_day_outlives_a_remake_event(make: Make) -> None:
+    """One address has one hash all day."""
+    make().separate([make_event(1)], NOON_US)
+    people = make()
+    people.separate([make_event(2)], NOON_US)
+    assert people._database is not None
+    rows = people._database.execute("SELECT DISTINCT address_hash FROM sidecars").fetchall()
+    assert len(rows) == 1
+
+
+def test_whoever_is_forgotten_is_found_nowhere(make: Make, tmp_path: Path) -> None:
+    """Not by name, not by pseudonym, not in any byte of any file; everybody else is still there."""
+    canary = "canary-5d1e"
+    people = make(IpMode.SEALED)
+    records = people.separate([make_event(n, subject=canary) for n in range(50)] + [make_event(99)], NOON_US)
+    database = sqlite3.connect(tmp_path / "store" / DATABASE)
+    kept = database.execute("SELECT name, key FROM people ORDER BY id").fetchone()
+    kept += tuple(blob for (blob,) in database.execute("SELECT blob FROM sidecars WHERE person = 1"))
+    database.close()
+    assert len(kept) == 52
+    assert all(value in raw(tmp_path / "store") for value in kept)
+    pseudonym = records[0].person.encode()
+
+    assert people.erase(canary) == 50
+
+    content = raw(tmp_path / "store")
+    assert not any(value in content for value in (*kept, pseudonym, canary.encode()))
+    assert people.identify(records[:50]) == [Identity()] * 50
+    assert people.identify(records[50:])[0].subject == "anna"
+    assert people.pseudonyms(canary) == set()
+    assert people.erase(canary) == -1
+
+
+def test_somebody_forgotten_by_another_process_stays_forgotten(make: Make, tmp_path: Path) -> None:
+    """Case 66: while a viewing runs. Its end names nobody; who comes again is somebody new."""
+    people = make()
+    (before,) = people.separate([make_event()], NOON_US)
+    with opened(tmp_path / "store") as other:
+        assert other.erase("anna") == 1
+    ended, again = people.separate([stop(), make_event(2)], NOON_US)
+    assert ended.person == ""
+    assert again.person not in ("", before.person)
+    assert people.identify([before, ended, again]) == [
+        Identity(),
+        Identity(),
+        Identity("anna", "203.0.113.0/24", "", "VLC"),
+    ]
+
+
+def test_an_erasure_that_leaves_traces_says_so(make: Make, tmp_path: Path) -> None:
+    """Somebody reads the database: the old pages are still in its journal."""
+    people = make()
+    people.separate([make_event()], NOON_US)
+    reader = sqlite3.connect(tmp_path / "store" / DATABASE, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM people").fetchall()
+    with pytest.raises(OSError, match="erase again"):
+        people.erase("anna")
+    reader.close()
+    assert people.erase("anna") == -1
+
+
+def test_a_sidecar_of_another_record_is_found_out(make: Make, tmp_path: Path) -> None:
+    """What lies beside a record is what it was made with, or is said not to be."""
+    people = make()
+    records = people.separate([make_event(1), make_event(2)], NOON_US)
+    database = sqlite3.connect(tmp_path / "store" / DATABASE)
+    database.execute("UPDATE sidecars SET network = '198.51.100.0/24'")
+    database.commit()
+    database.close()
+    with pytest.raises(ChainBroken, match="not those"):
+        people.identify(records)
+    with pytest.raises(ChainBroken, match="commitment"):
+        people.identify([msgspec.structs.replace(records[0], commitment="x")])
+
+
+def test_a_locked_database_is_an_error_of_the_disk(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Case 64: for whoever writes the log; afterwards it goes on."""
+    monkeypatch.setattr(module, "_BUSY_S", 0.01)
+    people = make()
+    other = sqlite3.connect(tmp_path / "store" / DATABASE, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(OSError, match="SQLITE_BUSY"):
+        people.separate([make_event()], NOON_US)
+    other.close()
+    assert people.separate([make_event()], NOON_US)[0].person
+
+
+def test_a_failure_in_the_middle_leaves_nothing(make: Make) -> None:
+    """All events of a batch or none, in memory as well."""
+    people = make()
+    with pytest.raises(ValueError, match="nonsense"):
+        people.separate([make_event(), make_event(2, address="nonsense")], NOON_US)
+    assert people.pseudonyms("anna") == set()
+    records = people.separate([make_event()], NOON_US)
+    assert people.identify(records)[0].subject == "anna"
+
+
+def test_what_is_no_database_is_the_operators_error(tmp_path: Path) -> None:
+    """It is not written over. A closed one is an error of the disk."""
+    store = tmp_path / "store"
+    store.mkdir(mode=0o700)
+    (store / DATABASE).write_bytes(b"notes" * 1000)
+    with pytest.raises(ConfigError, match="people"):
+        People(store).open()
+    assert (store / DATABASE).read_bytes() == b"notes" * 1000
+    with pytest.raises(OSError, match="not open"):
+        People(store).pseudonyms("anna")
+
+
+def test_many_people_are_known_one_after_the_other(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory holds some of them, the database all."""
+    monkeypatch.setattr(module, "_CACHE_LIMIT", 10)
+    people = make()
+    records = people.separate([make_event(n, subject=f"p{n % 30}") for n in range(90)], NOON_US)
+    assert [identity.subject for identity in people.identify(records)] == [f"p{n % 30}" for n in range(90)]
+    assert len(people._cache) <= 10
