@@ -1,0 +1,148 @@
+"""How cost grows with cameras, viewers and bit rate.
+
+Reads what `cameras`, `webrtc` and `hls` found at several bit rates and fits, for camrelay,
+
+    cost = fixed + a x number + b x Mb/s of all together
+
+to CPU and to memory. The point with the most Mb/s is kept out of the fit and predicted by it: how far that
+is off is the error of the fit, and what a guess beyond the measured sizes is worth. Fitting needs two bit
+rates at least, measured into directories of their own:
+
+    python -m benchmarks.webrtc --servers camrelay --bitrate 1000000 --out results/1M
+    python -m benchmarks.webrtc --servers camrelay --bitrate 4000000 --out results/4M
+    python -m benchmarks.fit --results results/1M results/4M
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy
+
+from benchmarks.command import Run, execute
+from benchmarks.result import Cell, Curve, Plot, Result, Table, read
+
+#: Benchmark -> what it counts.
+COUNTED = {"cameras": "cameras", "webrtc": "viewers", "hls": "viewers"}
+
+#: Cost -> the column it stands in.
+COSTS = {"core_percent": "core %", "memory_mb": "RSS MB"}
+
+OWED = {
+    f"fit_{benchmark}_{cost}_{part}": "percent" if part == "error" or cost == "core_percent" else "MB"
+    for benchmark in COUNTED
+    for cost in COSTS
+    for part in ("each", "per_mbps", "error")
+}
+
+_STEPS = "Every size of the first round"
+
+
+class Point(NamedTuple):
+    """One size at one bit rate, and what it cost."""
+
+    number: int
+    #: Of one camera or viewer, nominal.
+    bitrate_mbps: float
+    cost: float
+
+    @property
+    def mbps(self) -> float:
+        """Of all together."""
+        return self.number * self.bitrate_mbps
+
+
+class Fit(NamedTuple):
+    """What a thing costs; `error` is that of the predicted point, as a share of what was measured there."""
+
+    fixed: float
+    each: float
+    per_mbps: float
+    error: float
+
+    def at(self, number: float, mbps: float) -> float:
+        """The cost of so many, with so many Mb/s of all together."""
+        return self.fixed + self.each * number + self.per_mbps * mbps
+
+
+def points(results: Sequence[Result], benchmark: str, column: str) -> list[Point]:
+    """What a benchmark measured of camrelay; sizes that broke a limit count as well as others."""
+    found = []
+    for result in results:
+        bitrate_mbps = float(result.parameters.get("bitrate") or 0) / 1e6
+        for table in result.tables:
+            if result.benchmark == benchmark and table.title == _STEPS:
+                number, cost = table.columns.index(COUNTED[benchmark]), table.columns.index(column)
+                rows = [row for row in table.rows if row[0] == "camrelay" and row[cost]]
+                found += [Point(int(row[number] or 0), bitrate_mbps, float(row[cost] or 0)) for row in rows]
+    return found
+
+
+def fit(found: Sequence[Point]) -> Fit | None:
+    """Least squares over all points but the one with the most Mb/s; None when they do not determine it."""
+    if not found:
+        return None
+    kept_out = max(found, key=lambda point: point.mbps)
+    rest = [point for point in found if point is not kept_out]
+    matrix = numpy.array([[1.0, point.number, point.mbps] for point in rest]).reshape(-1, 3)
+    solution, _, rank, _ = numpy.linalg.lstsq(matrix, numpy.array([point.cost for point in rest]), rcond=1e-9)
+    if rank < matrix.shape[1]:
+        return None
+    fixed, each, per_mbps = map(float, solution)
+    made = Fit(fixed, each, per_mbps, 0.0)
+    return made._replace(error=abs(made.at(kept_out.number, kept_out.mbps) - kept_out.cost) / kept_out.cost)
+
+
+def plot(benchmark: str, cost: str, found: Sequence[Point], made: Fit) -> Plot:
+    """Measured and fitted, a pair of curves for each bit rate."""
+    curves = []
+    for bitrate in sorted({point.bitrate_mbps for point in found}):
+        mine = sorted(point for point in found if point.bitrate_mbps == bitrate)
+        numbers = [float(point.number) for point in mine]
+        curves.append(Curve(f"{bitrate:g} Mb/s", numbers, [point.cost for point in mine]))
+        fitted = [made.at(point.number, point.mbps) for point in mine]
+        curves.append(Curve(f"{bitrate:g} Mb/s, fitted", numbers, fitted))
+    counted = COUNTED[benchmark]
+    return Plot(f"fit_{benchmark}_{cost}", f"{benchmark}: {COSTS[cost]}", counted, COSTS[cost], curves)
+
+
+async def body(run: Run) -> None:
+    """Every benchmark, every cost."""
+    paths = [path for directory in run.options.results for path in sorted(directory.glob("*.json"))]
+    results = [result for path in paths if (result := read(path)).benchmark in COUNTED]
+    rows: list[list[Cell]] = []
+    for benchmark, counted in COUNTED.items():
+        for cost, column in COSTS.items():
+            found = points(results, benchmark, column)
+            made = fit(found)
+            if made is None:
+                run.result.give_up(benchmark, "too few sizes or bit rates were measured")
+                continue
+            name, unit = f"fit_{benchmark}_{cost}", OWED[f"fit_{benchmark}_{cost}_each"]
+            run.result.figure(f"{name}_each", made.each, unit)
+            run.result.figure(f"{name}_per_mbps", made.per_mbps, unit)
+            run.result.figure(f"{name}_error", made.error * 100, "percent")
+            rows.append([f"{counted} ({benchmark})", column, len(found), *made[:3], made.error * 100])
+            run.result.plots.append(plot(benchmark, cost, found, made))
+    columns = ["what", "cost", "points", "fixed", "each", "per Mb/s", "error, %"]
+    run.result.tables.append(Table("Cost = fixed + each x number + per Mb/s x Mb/s", columns, rows))
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Those of this command."""
+    parser.add_argument(
+        "--results", type=Path, nargs="+", default=[Path("results")], help="directories of result files"
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command."""
+    return execute("fit", __doc__, body, OWED, add_options, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
