@@ -106,6 +106,7 @@ class Pages:
         table: dict[str, Handler] = {
             "/": self.grid,
             "/cameras/{camera:[a-z0-9][a-z0-9_-]*}": self.camera,
+            "/find": self.find,
             "/embed/{camera:[a-z0-9][a-z0-9_-]*}": self.embed,
             "/player.js": self.player,
             "/favicon.ico": self.icon,
@@ -120,6 +121,10 @@ class Pages:
     async def camera(self, request: web.Request) -> web.Response:
         """One camera. Whether it exists is the API's secret, so every well-formed id has a page."""
         return self._page(request, "camera.html", _PAGE_HEADERS, camera=request.match_info["camera"])
+
+    async def find(self, request: web.Request) -> web.Response:
+        """Finding and adding cameras. Whether somebody may is the API's to say."""
+        return self._page(request, "find.html", _PAGE_HEADERS)
 
     async def embed(self, request: web.Request) -> web.Response:
         """The player alone, for an iframe."""

@@ -7,6 +7,8 @@ import re
 import socket
 from collections.abc import Iterator
 
+from camrelay.ingest.search import interface_addresses
+
 MULTICAST = "239.255.255.250"
 
 ANSWER = """<?xml version="1.0" encoding="UTF-8"?>
@@ -48,6 +50,7 @@ class Discoverable(asyncio.DatagramProtocol):
         deaf_to: how many probes it misses first.
         forged: how many made-up devices it names beside itself, each in an answer of its own.
         port: where to listen; 0 takes a free one.
+        interface: the address of the one it is reached by, "" for every one that devices are searched from.
 
     Attributes:
         port: where it listens.
@@ -55,7 +58,14 @@ class Discoverable(asyncio.DatagramProtocol):
     """
 
     def __init__(
-        self, xaddrs: str, *, only_for: str | None = None, deaf_to: int = 0, forged: int = 0, port: int = 0
+        self,
+        xaddrs: str,
+        *,
+        only_for: str | None = None,
+        deaf_to: int = 0,
+        forged: int = 0,
+        port: int = 0,
+        interface: str = "127.0.0.1",
     ) -> None:
         self.port = port
         self.probes: list[str] = []
@@ -63,19 +73,25 @@ class Discoverable(asyncio.DatagramProtocol):
         self._only_for = only_for
         self._deaf_to = deaf_to
         self._forged = forged
+        self._interfaces = [interface] if interface else interface_addresses()
 
     async def __aenter__(self) -> Discoverable:
         ear = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         ear.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         ear.bind(("0.0.0.0", self.port))
-        membership = socket.inet_aton(MULTICAST) + socket.inet_aton("127.0.0.1")
-        ear.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
+        for address in self._interfaces:
+            membership = socket.inet_aton(MULTICAST) + socket.inet_aton(address)
+            ear.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
         self.port = ear.getsockname()[1]
         self._transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: self, sock=ear)
+        # Whichever way a probe came, the device is on loopback, and that is where its answer comes from.
+        self._mouth = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._mouth.bind(("127.0.0.1", 0))
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._transport.close()
+        self._mouth.close()
 
     def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
         text = data.decode()
@@ -85,7 +101,7 @@ class Discoverable(asyncio.DatagramProtocol):
             return
         if self._only_for is None or self._only_for == (types[1] if types else ""):
             for message in self._answers(text):
-                self._transport.sendto(message, address)
+                self._mouth.sendto(message, address)
 
     def _answers(self, probe: str) -> Iterator[bytes]:
         found = re.search(r"MessageID>(urn:uuid:[0-9a-f-]{36})<", probe)

@@ -30,6 +30,16 @@ export function tokenIn(pasted) {
   return /^[\w-]+\.[\w-]+\.[\w-]+$/.test(value) ? value : null;
 }
 
+/** Whether the grant says that it allows to add cameras; what it is worth, the server decides. */
+export function mayManage() {
+  try {
+    const claims = JSON.parse(atob(token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/")));
+    return claims.act.includes("manage") && claims.cam.includes("*");
+  } catch {
+    return false;
+  }
+}
+
 function takeFromAddress() {
   if (!location.hash.startsWith("#token=")) return false;
   const found = tokenIn(decodeURIComponent(location.hash));

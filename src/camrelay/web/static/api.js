@@ -35,8 +35,8 @@ export function problem(status, text, retryAfter = null) {
 }
 
 /** Fetches `url`; the answer, or a Problem. `signal` aborts quietly with its own AbortError. */
-export async function call(url, { token = null, signal = null, headers = {}, ...rest } = {}) {
-  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+export async function call(url, { token = null, signal = null, headers = {}, timeoutMs = TIMEOUT_MS, ...rest } = {}) {
+  const timeout = AbortSignal.timeout(timeoutMs);
   if (token) headers = { ...headers, Authorization: `Bearer ${token}` };
   let response;
   try {

@@ -1,7 +1,7 @@
 // What the grid and the camera page share: asking for cameras again and again, and saying so when that fails.
 
 import { call } from "./api.js";
-import { currentToken, onToken, signIn, tokenIn } from "./account.js";
+import { currentToken, mayManage, onToken, signIn, tokenIn } from "./account.js";
 import * as text from "./text.js";
 import { say } from "./text.js";
 
@@ -40,6 +40,7 @@ export function follow(path, { show, refused }) {
     }
     find("banner").hidden = failures < PATIENCE;
     find("sign-out").hidden = currentToken() === null;
+    find("find").hidden = !mayManage();
     if (!document.hidden) timer = setTimeout(ask, EVERY_MS);
   }
 
