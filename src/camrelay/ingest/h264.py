@@ -44,6 +44,9 @@ _KEPT = frozenset({1, 2, 3, 4, 5, 6, 19})
 #: Slices, and the partition with a slice's header: an access unit has one of these at least.
 CODED = frozenset({1, 2, 5})
 
+# Looking an enumeration's member up takes longer than comparing with it.
+_IDR, _SEI, _SPS, _PPS = map(int, (NalType.IDR, NalType.SEI, NalType.SPS, NalType.PPS))
+
 _SEI_RECOVERY_POINT = 6
 
 _START_CODE = b"\x00\x00\x01"
@@ -151,13 +154,13 @@ def parse_nal_units(nal_units: Sequence[bytes]) -> Picture:
             kept.append(nal_unit)
             if kind in CODED:
                 is_coded = True
-                is_idr = is_idr or kind == NalType.IDR
+                is_idr = is_idr or kind == _IDR
                 has_b_slices = has_b_slices or is_b_slice(nal_unit)
-            elif kind == NalType.SEI:
+            elif kind == _SEI:
                 has_recovery_point = has_recovery_point or is_recovery_point(nal_unit)
-        elif kind == NalType.SPS:
+        elif kind == _SPS:
             sps.append(nal_unit)
-        elif kind == NalType.PPS:
+        elif kind == _PPS:
             pps.append(nal_unit)
     avcc = to_avcc(kept) if is_coded else b""
     return Picture(avcc, is_idr, is_coded and has_recovery_point, has_b_slices, tuple(sps), tuple(pps))
@@ -176,6 +179,9 @@ def is_b_slice(slice_: bytes) -> bool:
 def is_recovery_point(sei: bytes) -> bool:
     """Tells whether one of an SEI NAL unit's messages is a recovery point (§7.3.2.3.1, §D.1.8)."""
     payload = unescape(sei[1:MAX_SEI_BYTES])
+    if _SEI_RECOVERY_POINT not in payload:
+        # Cameras put their clock into the SEI of every picture.
+        return False
     offset = 0
     while offset < len(payload):
         kind, offset = _sei_number(payload, offset)

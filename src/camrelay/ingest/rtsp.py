@@ -1,7 +1,7 @@
-"""RTSP/1.0 messages as the guard needs them: heads, and answers to challenges (RFC 2326, RFC 7616).
+"""RTSP/1.0 messages as a client needs them: heads, and answers to challenges (RFC 2326, RFC 7616).
 
-The guard stands between FFmpeg and a camera. It reads every head, so a head has limits; it answers challenges
-itself, because FFmpeg knows only MD5 and would send a password to whomever a redirect names.
+Whoever answers on a camera's address is not trusted: heads and bodies have limits, and a password that was
+refused is not shown again.
 """
 
 from __future__ import annotations
