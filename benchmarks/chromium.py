@@ -40,6 +40,7 @@ Object.defineProperty(HTMLMediaElement.prototype, "srcObject", {get, set(stream)
 
 _REPORT = """() => ({
   began: performance.timeOrigin,
+  loaded: performance.getEntriesByType("navigation")[0].responseEnd,
   posted: performance.getEntriesByType("resource").find(({name}) => name.includes("whep"))?.startTime ?? 0,
   pictures: window.pictures,
 })"""
@@ -48,11 +49,13 @@ _REPORT = """() => ({
 class Shown(NamedTuple):
     """What one page showed.
 
-    `began_ms` is the start of the navigation in UTC; `posted_ms` (of the WHEP offer) and the times of
-    `pictures`, each with its RTP timestamp, are counted from it.
+    `began_ms` is the start of the navigation in UTC. Counted from it are `loaded_ms`, when the page's HTML
+    was there, `posted_ms`, when the WHEP offer went out, and the times of `pictures`, each with its RTP
+    timestamp.
     """
 
     began_ms: float
+    loaded_ms: float
     posted_ms: float
     pictures: list[tuple[float, int]]
 
@@ -92,4 +95,4 @@ async def watch(launched: Browser, url: str, seconds: float) -> Shown:
     finally:
         await context.close()
     pictures = [(float(at), int(timestamp)) for at, timestamp in found["pictures"]]
-    return Shown(found["began"], found["posted"], pictures)
+    return Shown(found["began"], found["loaded"], found["posted"], pictures)

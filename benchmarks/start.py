@@ -2,8 +2,10 @@
 
 Chromium opens the relay's own camera page, with an empty cache and by WebRTC, at a random moment of the
 camera's GOP; for each length of GOP many times. A start runs from the beginning of the navigation to the
-moment the first picture is handed to the compositor (requestVideoFrameCallback's presentationTime); how
-much of it comes before the WHEP offer is told apart. The first join of a browser is not counted: it is
+moment the first picture is handed to the compositor (requestVideoFrameCallback's presentationTime). Told
+apart are the part until the page's HTML is there, in which the browser starts a process for it, the part of
+the page's scripts until the WHEP offer, and the part after the offer, which is the relay's and the
+decoder's. The first join of a browser is not counted: it is
 about the browser.
 
 How far behind live the picture is afterwards is not an estimate. A WHEP load client watches the same camera;
@@ -37,6 +39,8 @@ from camrelay.simulate.options import Picture
 OWED = {
     "p5_chromium_start_p50_ms": "ms",
     "p5_chromium_start_p99_ms": "ms",
+    "p5_chromium_after_offer_p50_ms": "ms",
+    "p5_chromium_after_offer_p99_ms": "ms",
     "p5_chromium_behind_p50_ms": "ms",
     "p5_chromium_behind_p99_ms": "ms",
     "p5_chromium_failed_joins": "joins",
@@ -52,8 +56,10 @@ class Joins(NamedTuple):
     """All joins of one length of GOP; times in milliseconds."""
 
     gop_s: float
+    #: Until the page's HTML was there, until the offer went out, until the first picture was shown.
+    loads: list[float]
+    offers: list[float]
     starts: list[float]
-    #: From the WHEP offer to the first picture.
     after_offer: list[float]
     behind: list[float]
     failed: int
@@ -76,7 +82,7 @@ def lateness(shown: Shown, clocks: dict[int, int]) -> list[float]:
 async def joins(run: Run, launched: Browser, gop_s: float) -> Joins:
     """A camera, a relay, and one page after another."""
     options, moments = run.options, random.Random(run.options.seed)
-    found = Joins(gop_s, [], [], [], 0)
+    found = Joins(gop_s, [], [], [], [], [], 0)
     picture = Picture(bitrate_bps=options.bitrate, gop_pictures=round(gop_s * 25))
     server = Camrelay(run.directory / f"gop{gop_s:g}", run.cores.server)
     async with Feed(run.directory, run.cores.load, picture=picture) as feed, Crowd(sample_every=1) as crowd:
@@ -93,6 +99,8 @@ async def joins(run: Run, launched: Browser, gop_s: float) -> Joins:
                     continue
                 if number:
                     start = shown.pictures[0][0]
+                    found.loads.append(shown.loaded_ms)
+                    found.offers.append(shown.posted_ms)
                     found.starts.append(start)
                     found.after_offer.append(start - shown.posted_ms)
                     clocks = dict(pair for sample in crowd.samples() for pair in sample.clocks)
@@ -123,6 +131,7 @@ def summarize(run: Run, found: Sequence[Joins]) -> None:
     result = run.result
     for name, values in (
         ("start", [start for each in found for start in each.starts]),
+        ("after_offer", [part for each in found for part in each.after_offer]),
         ("behind", [late for each in found for late in each.behind]),
     ):
         for percent in (50, 99):
@@ -132,6 +141,7 @@ def summarize(run: Run, found: Sequence[Joins]) -> None:
     rows: list[list[Cell]] = [
         [
             each.gop_s, len(each.starts), each.failed,
+            percentile(each.loads, 50), percentile(each.offers, 50),
             *(percentile(each.starts, percent) for percent in (50, 99)),
             *(percentile(each.after_offer, percent) for percent in (50, 99)),
             *(percentile(each.behind, percent) for percent in (50, 99)),
@@ -139,8 +149,10 @@ def summarize(run: Run, found: Sequence[Joins]) -> None:
         for each in found
         if each.starts
     ]  # fmt: skip
-    columns = ["GOP s", "joins", "failed", "start p50 ms", "p99 ms", "after the offer p50 ms", "p99 ms",
-               "behind live p50 ms", "p99 ms"]  # fmt: skip
+    columns = [
+        "GOP s", "joins", "failed", "HTML p50 ms", "offer p50 ms", "picture p50 ms", "p99 ms",
+        "after the offer p50 ms", "p99 ms", "behind live p50 ms", "p99 ms",
+    ]  # fmt: skip
     result.tables = [Table("The first picture in Chromium", columns, rows)]
 
 
