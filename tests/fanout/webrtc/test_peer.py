@@ -278,6 +278,21 @@ class TestEnd:
 
             assert await ended(stage.viewers[0]) == EndReason.CLIENT_GONE
 
+    async def test_a_viewer_that_reports_has_not_vanished(
+        self, http: aiohttp.ClientSession, client: WhepClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Libnice never checks again once connected; its encrypted reports say as much."""
+        monkeypatch.setattr(peer_module, "_REPORT_INTERVAL_S", 0.1)
+        async with Stage(PICTURE, listen="127.0.0.1:0", consent_timeout_s=0.5) as stage:
+            await client.join(http, stage.url + URL)
+            ends = asyncio.get_running_loop().time() + 1.5
+            while asyncio.get_running_loop().time() < ends:
+                heard = len(client.reports)
+                client.report(lost=0, highest=0)
+                await client.until(lambda heard=heard: len(client.reports) > heard)
+
+            assert stage.viewers[0].end_reason is None
+
     async def test_the_camera_is_removed(
         self, stage: Stage, client: WhepClient, http: aiohttp.ClientSession
     ) -> None:

@@ -210,6 +210,8 @@ class Peer:
         except BadRtpPacket:
             metrics.webrtc_datagrams_dropped.labels("unauthentic").inc()
             return
+        # libnice does not check again once connected, but it reports, and nobody else can.
+        self._agent.consented_s = self._loop.time()
         for message in feedback:
             match message:
                 case rtcp.Nack(ssrc=self._caster.ssrc):
