@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -31,6 +31,9 @@ class Served:
         self.errors: list[CamrelayError] = []
         #: Paths that went aiohttp's way.
         self.ordinary: list[str] = []
+        #: What a fault of the test answers instead, None for what is right.
+        self.spoil: Callable[[web.Request], Awaitable[web.StreamResponse | None]] | None = None
+        self.status_of: Callable[[CamrelayError], int] = lambda error: 418
         #: Whether the gate knows the viewing without being asked.
         self.is_known = True
         self.url = ""
@@ -45,6 +48,10 @@ class Served:
             self.dts += pictures * CLOCK_RATE // 25
         for au in units:
             self.hub.publish(au)
+
+    def first_msn(self) -> int:
+        """Of the oldest segment that is listed."""
+        return self.server._windows[CAMERA][0]._listing._entries[0].segment.msn
 
     def get(self, path: str, **options: object) -> aiohttp.client._RequestContextManager:
         """A request below the camera's path."""
@@ -77,11 +84,13 @@ async def serve(
 
         async def handle(request: web.Request, handler=handler) -> web.StreamResponse:  # type: ignore[no-untyped-def]
             served.ordinary.append(request.path_qs)
+            if served.spoil is not None and (spoiled := await served.spoil(request)) is not None:
+                return spoiled
             try:
                 return await handler(request, served.viewer)
             except CamrelayError as error:
                 served.errors.append(error)
-                return web.Response(status=418, text=type(error).__name__)
+                return web.Response(status=served.status_of(error), text=type(error).__name__)
 
         app.router.add_route(method, path, handle)
     make_runner: Callable[..., web.AppRunner] = web.AppRunner

@@ -15,8 +15,8 @@ from camrelay.model import CLOCK_RATE
 
 FIRST = 1000
 PART_TARGET = 45_000
-INIT = InitSection(0, b"first init")
-OTHER = InitSection(1, b"other init")
+INIT = InitSection(0, b"first init", "avc1.64001f")
+OTHER = InitSection(1, b"other init", "avc1.42e01e")
 
 
 class Stream:
@@ -224,21 +224,33 @@ class TestMultivariant:
         stream.add_segment(size=2000)
         stream.add_segment(size=500)
 
-        text = stream.listing.multivariant("u", codecs="avc1.64001f", resolution=(640, 360), frame_rate=25.0)
+        text = stream.listing.multivariant("u", resolution=(640, 360), frame_rate=25.0)
 
         assert text == (
             "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=32000,AVERAGE-BANDWIDTH=20000,"
             'CODECS="avc1.64001f",RESOLUTION=640x360,FRAME-RATE=25\nu\n'
         )
 
+    def test_names_every_codec_that_is_listed(self) -> None:
+        """After a change of parameters both, the newer one first; later only the new one."""
+        stream = Stream()
+        stream.add_segment()
+        stream.add_segment(init=OTHER, is_discontinuity=True)
+        text = stream.listing.multivariant("u", resolution=(1, 1), frame_rate=1.0)
+        assert 'CODECS="avc1.42e01e,avc1.64001f"' in text
+
+        for _ in range(3):
+            stream.add_segment(init=OTHER)
+
+        text = stream.listing.multivariant("u", resolution=(1, 1), frame_rate=1.0)
+        assert 'CODECS="avc1.42e01e"' in text
+
     def test_has_a_bit_rate_from_the_first_part_on(self) -> None:
         """Before any segment is complete, its parts tell; zero is no bandwidth."""
         stream = Stream()
         stream.add_part(size=0)
 
-        assert "BANDWIDTH=1," in stream.listing.multivariant(
-            "u", codecs="c", resolution=(1, 1), frame_rate=1.0
-        )
+        assert "BANDWIDTH=1," in stream.listing.multivariant("u", resolution=(1, 1), frame_rate=1.0)
 
 
 class TestReload:

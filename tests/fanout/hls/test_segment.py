@@ -13,7 +13,7 @@ def test_a_part_without_data_is_a_gap() -> None:
 
 def test_a_segment_is_as_large_as_its_parts() -> None:
     """Bytes are counted over the parts so far."""
-    segment = Segment(7, InitSection(0, b"init"), 0)
+    segment = Segment(7, InitSection(0, b"init", "avc1.64001f"), 0)
 
     segment.parts += [Part(0, 1, True, b"abc"), Part(1, 1, False, b"de")]
 
@@ -22,7 +22,7 @@ def test_a_segment_is_as_large_as_its_parts() -> None:
 
 def test_a_segment_prints_itself_for_logs() -> None:
     """Numbers and state, no bytes."""
-    segment = Segment(7, InitSection(0, b"init"), 0)
+    segment = Segment(7, InitSection(0, b"init", "avc1.64001f"), 0)
     assert repr(segment) == "<Segment 7 open, 0 parts, 0 ticks>"
     segment.is_complete = True
     assert repr(segment) == "<Segment 7 complete, 0 parts, 0 ticks>"

@@ -175,8 +175,8 @@ class Listing:
         texts.append(playlist.serialize_tail(frame))
         return "".join(texts)
 
-    def multivariant(self, uri: str, *, codecs: str, resolution: tuple[int, int], frame_rate: float) -> str:
-        """The multivariant playlist: one variant, its bit rates measured [4.4.6.2]."""
+    def multivariant(self, uri: str, *, resolution: tuple[int, int], frame_rate: float) -> str:
+        """The multivariant playlist: one variant, its bit rates measured, its codecs listed [4.4.6.2]."""
         segments = [entry.segment for entry in self._entries]
         bits = 8 * sum(segment.size_bytes for segment in segments)
         average_bps = max(1, bits * CLOCK_RATE // sum(segment.duration for segment in segments))
@@ -184,7 +184,7 @@ class Listing:
             uri,
             bandwidth_bps=max(self._peak_bps, average_bps),
             average_bandwidth_bps=average_bps,
-            codecs=codecs,
+            codecs=",".join(dict.fromkeys(segment.init.codecs for segment in reversed(segments))),
             resolution=resolution,
             frame_rate=round(frame_rate, 3),
         )

@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 
 class InitSection(NamedTuple):
-    """What EXT-X-MAP names: running number and bytes."""
+    """What EXT-X-MAP names: running number, bytes, and what they decode, as in VideoParams.rfc6381."""
 
     number: int
     data: bytes
+    codecs: str
 
 
 class Part(NamedTuple):

@@ -150,7 +150,8 @@ class Segmenter:
         """Begins what does not continue anything: `au` is a key frame and may have another time and MAP."""
         init = self.init
         if init is None or au.params != self.params:
-            init = InitSection(0 if init is None else init.number + 1, fmp4.init_section(au.params))
+            number = 0 if init is None else init.number + 1
+            init = InitSection(number, fmp4.init_section(au.params), au.params.rfc6381)
         if self.init is not None:
             self._finish_segment()
             self._is_break = True

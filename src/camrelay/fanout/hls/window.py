@@ -271,7 +271,6 @@ class Window:
         assert params is not None
         text = self._listing.multivariant(
             f"main/{PLAYLIST_NAME}",
-            codecs=params.rfc6381,
             resolution=(params.width, params.height),
             frame_rate=CLOCK_RATE / self._segmenter.step,
         )
