@@ -193,10 +193,10 @@ def test_a_rewritten_history_is_not_consistent(later: int, data: st.DataObject) 
 def test_a_day_begins_with_the_end_of_the_day_before() -> None:
     """Case 63: a day that was swapped, left out or begun anew does not follow."""
     first = [Header("cr1-node", "2026-11-20", 0, EMPTY_ROOT.hex()).line(), b"a\n", b"b\n"]
-    verify_header(first[0], "cr1-node", "2026-11-20", Tree())
+    verify_header(first[0], "cr1-node", "2026-11-20", 0, EMPTY_ROOT)
     yesterday = verify_lines(first, [])
     line = Header("cr1-node", "2026-11-21", 3, yesterday.root().hex()).line()
-    verify_header(line, "cr1-node", "2026-11-21", yesterday)
+    verify_header(line, "cr1-node", "2026-11-21", yesterday.size, yesterday.root())
     for log, day, previous in (
         ("cr1-other", "2026-11-21", yesterday),
         ("cr1-node", "2026-11-22", yesterday),
@@ -204,7 +204,7 @@ def test_a_day_begins_with_the_end_of_the_day_before() -> None:
         ("cr1-node", "2026-11-21", verify_lines(first[:2], [])),
     ):
         with pytest.raises(ChainBroken, match="does not follow"):
-            verify_header(line, log, day, previous)
+            verify_header(line, log, day, previous.size, previous.root())
 
 
 # Tampering.

@@ -190,7 +190,7 @@ def test_an_erasure_that_leaves_traces_says_so(make: Make, tmp_path: Path) -> No
     reader = sqlite3.connect(tmp_path / "store" / DATABASE, isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT * FROM people").fetchall()
-    with pytest.raises(OSError, match="erase again"):
+    with pytest.raises(OSError, match="repeat"):
         people.erase("anna")
     reader.close()
     assert people.erase("anna") == -1
@@ -253,3 +253,18 @@ def test_many_people_are_known_one_after_the_other(make: Make, monkeypatch: pyte
     records = people.separate([make_event(n, subject=f"p{n % 30}") for n in range(90)], NOON_US)
     assert [identity.subject for identity in people.identify(records)] == [f"p{n % 30}" for n in range(90)]
     assert len(people._cache) <= 10
+
+
+def test_old_days_are_forgotten(make: Make, tmp_path: Path) -> None:
+    """With the people of whom nothing else is known; who came back is still there."""
+    people = make()
+    old = people.separate([make_event(1, subject="anna"), make_event(2, subject="boris")], NOON_US)
+    (new,) = people.separate([make_event(3, subject="anna")], NOON_US + DAY_US)
+    database = sqlite3.connect(tmp_path / "store" / DATABASE)
+    (kept,) = database.execute("SELECT key FROM people WHERE id = 2").fetchone()
+    database.close()
+    assert people.purge("2026-11-21") == 0
+    assert people.purge("2026-11-22") == 2
+    assert [identity.network for identity in people.identify([*old, new])] == ["", "", "203.0.113.0/24"]
+    assert people.pseudonyms("boris") == set()
+    assert kept not in raw(tmp_path / "store")

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import io
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from audit_builders import NOON_US, make_event, write_log
+from camrelay.audit import people as people_module
 from camrelay.audit.archive import log_files
 from camrelay.audit.people import opened
 from camrelay.audit.signer import CHECKPOINTS, KEY
 from camrelay.cli import main
+from camrelay.commands import audit
 
 
 class Terminal:
@@ -131,3 +135,63 @@ def test_records_are_exported(terminal: Terminal) -> None:
     assert [proof["position"] for proof in json.loads(proofs.read_text())["proofs"]] == [2, 1, 3]
     assert json.loads(terminal.run("export", "--from", "2026-11-23").output) == []
     assert json.loads(terminal.run("export", "--to", "2026-11-21T12:00:00").output) == []
+
+
+def test_one_of_a_thousand_is_forgotten(tmp_path: Path) -> None:
+    """Not a byte of the record changes, every proof still holds, and nothing is left to find them by."""
+    terminal = Terminal(tmp_path)
+    canary = "canary-5d1e"
+    with opened(terminal.store) as people:
+        events = [make_event(n, subject=f"p{n}") for n in range(999)]
+        records = people.separate([*events, make_event(999, subject=canary, agent="canary-agent")], NOON_US)
+    write_log(terminal.store, [records], sign_every=500)
+    (path,) = log_files(terminal.store)
+    before, proof = path.read_bytes(), terminal.run("proof", "v7").output
+    assert json.loads(terminal.run("export", "--subject", canary).output)[0]["agent"] == "canary-agent"
+
+    result = terminal.run("erase", canary, "--yes")
+
+    assert "forgotten: 1 records" in result.output
+    assert path.read_bytes() == before
+    assert terminal.run("proof", "v7").output == proof
+    assert terminal.run("verify").exit_code == 0
+    assert json.loads(terminal.run("export", "--subject", canary).output) == []
+    content = b"".join(each.read_bytes() for each in terminal.store.rglob("*") if each.is_file())
+    assert b"canary" not in content
+    others = json.loads(terminal.run("export").output)
+    assert [row.get("subject", "") for row in others] == [*(f"p{n}" for n in range(999)), ""]
+    result = terminal.run("erase", canary, "--yes")
+    assert result.exit_code == 1
+    assert "nobody is known" in result.output
+
+
+def test_old_days_are_purged(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what is left can be verified."""
+    monkeypatch.setattr(audit, "_today", lambda: datetime.date(2026, 11, 23))
+    result = terminal.run("purge", "--older-than", "1d", "--yes")
+    assert result.exit_code == 0, result.output
+    assert "1 days before 2026-11-22 are purged" in result.output
+    assert "4 lines of 1 days" in terminal.run("verify").output
+    assert terminal.run("purge", "--older-than", "soon", "--yes").exit_code == 1
+
+
+def test_a_clock_far_ahead_of_the_record_is_asked_about(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Case 77: somebody set it forward to have everything purged, or the relay was off for long."""
+    monkeypatch.setattr(audit, "_today", lambda: datetime.date(2027, 11, 23))
+    result = terminal.run("purge", "--older-than", "180d", "--yes")
+    assert "Is the clock right?" in result.output
+    assert result.exit_code == 1
+    assert len(log_files(terminal.store)) == 2
+
+
+def test_a_database_that_is_held_is_said(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is told that somebody was forgotten who was not."""
+    monkeypatch.setattr(people_module, "_BUSY_S", 0.01)
+    other = sqlite3.connect(terminal.store / "people.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    result = terminal.run("erase", "anna", "--yes")
+    other.close()
+    assert result.exit_code == 1
+    assert "SQLITE_BUSY" in result.output

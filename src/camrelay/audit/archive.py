@@ -12,9 +12,9 @@ from pathlib import Path
 
 import msgspec
 
-from camrelay.audit.chain import Header, Tree, verify_header, verify_lines
+from camrelay.audit.chain import EMPTY_ROOT, Header, Tree, verify_header, verify_lines
 from camrelay.audit.checkpoint import Checkpoint
-from camrelay.audit.signer import Signer
+from camrelay.audit.signer import PURGED, Signer, read_notes
 from camrelay.errors import ChainBroken
 
 _LEAF_BYTES = 32
@@ -103,25 +103,41 @@ def header(path: Path) -> Header:
 def verify(directory: Path, signer: Signer, checkpoints: Iterable[Checkpoint], since: str = "") -> Verified:
     """Checks the log from a day on; that day is taken to follow the one before it.
 
+    Of a day that was purged there is its last root, which the next day has to begin with.
+
     Raises:
-        ChainBroken: naming file and line of the first deviation; `first` and `last` are positions.
+        ChainBroken: naming file and line of the first deviation; `first` and `last` are positions there.
     """
     by_day = _by_day(signer, checkpoints)
+    purged = _by_day(signer, signer.read(read_notes(directory, PURGED)))
     files = {day_of(path): path for path in log_files(directory)}
     found = Verified()
-    previous: Path | None = None
-    for day in sorted(files.keys() | by_day.keys()):
+    before: Path | None = None
+    previous = None if since else Checkpoint("", 0, EMPTY_ROOT)
+    for day in sorted(files.keys() | by_day.keys() | purged.keys()):
         if day < since:
             continue
-        if day not in files:
-            raise ChainBroken(f"access-{day}.jsonl is missing", last=max(c.size for c in by_day[day]) - 1)
-        path, signed = files[day], by_day.get(day, [])
-        tree = _verify_day(path, signer, signed, previous, None if since and not found.days else found.tree)
-        found.days += 1
-        found.lines += tree.size
-        found.unsigned = tree.size - max((checkpoint.size for checkpoint in signed), default=0)
-        found.tree, previous = tree, path
+        signed = by_day.get(day, [])
+        if day in files:
+            found.tree = _verify_day(files[day], signer, signed, before, previous)
+            found.days += 1
+            found.lines += found.tree.size
+            found.unsigned = found.tree.size - max((checkpoint.size for checkpoint in signed), default=0)
+            before, previous = files[day], Checkpoint("", found.tree.size, found.tree.root())
+        else:
+            before, previous = None, _verify_purged(day, signed, purged.get(day, []))
     return found
+
+
+def _verify_purged(day: str, signed: list[Checkpoint], purged: list[Checkpoint]) -> Checkpoint:
+    """The last root of a day without a file."""
+    last = max((checkpoint.size for checkpoint in signed), default=1) - 1
+    if not purged:
+        raise ChainBroken(f"access-{day}.jsonl is missing", last=last)
+    root = purged[0]
+    if last >= root.size or any(each.root != root.root for each in signed if each.size == root.size):
+        raise ChainBroken(f"access-{day}.jsonl was purged with another root than was signed", last=last)
+    return root
 
 
 def _by_day(signer: Signer, checkpoints: Iterable[Checkpoint]) -> dict[str, list[Checkpoint]]:
@@ -135,7 +151,7 @@ def _by_day(signer: Signer, checkpoints: Iterable[Checkpoint]) -> dict[str, list
 
 
 def _verify_day(
-    path: Path, signer: Signer, signed: list[Checkpoint], before: Path | None, previous: Tree | None
+    path: Path, signer: Signer, signed: list[Checkpoint], before: Path | None, previous: Checkpoint | None
 ) -> Tree:
     try:
         tree = verify_lines(Lines(path), signed, stored=Leaves(path))
@@ -148,7 +164,7 @@ def _verify_day(
         added = first.previous_size
         raise ChainBroken(f"{before.name}: line {added} was added when the day was over", first=added)
     try:
-        verify_header(first.line(), signer.name, day_of(path), previous)
+        verify_header(first.line(), signer.name, day_of(path), previous.size, previous.root)
     except ChainBroken as broken:
         raise ChainBroken(f"{path.name}: line 0: {broken}") from None
     return tree

@@ -178,9 +178,9 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return msgspec.json.encode(self) + b"\n"
 
 
-def verify_header(line: bytes, log: str, day: str, previous: Tree) -> None:
-    """Checks that a day follows the one whose lines made `previous`."""
-    expected = Header(log, day, previous.size, previous.root().hex()).line()
+def verify_header(line: bytes, log: str, day: str, previous_size: int, previous_root: bytes) -> None:
+    """Checks that a day follows the one whose tree was that."""
+    expected = Header(log, day, previous_size, previous_root.hex()).line()
     if line != expected:
         raise ChainBroken(f"{day} does not follow the day before it", first=0)
 

@@ -199,8 +199,20 @@ class People:
                 count = database.execute("DELETE FROM sidecars WHERE person = ?", person).rowcount
                 database.execute("DELETE FROM pseudonyms WHERE person = ?", person)
                 database.execute("DELETE FROM people WHERE id = ?", person)
-        if not self._empty_journal():
-            raise OSError(errno.EBUSY, "people.db is being read; erase again")
+        self._leave_no_trace()
+        return count
+
+    def purge(self, before: str) -> int:
+        """Forgets what was kept beside the records of earlier days, and people of whom nothing else is known.
+
+        Returns:
+            How many records no longer tell who they are about.
+        """
+        with self._transaction() as database:
+            count = database.execute("DELETE FROM sidecars WHERE day < ?", (before,)).rowcount
+            database.execute("DELETE FROM people WHERE id NOT IN (SELECT person FROM sidecars)")
+            database.execute("DELETE FROM pseudonyms WHERE person NOT IN (SELECT id FROM people)")
+        self._leave_no_trace()
         return count
 
     @contextmanager
@@ -227,6 +239,10 @@ class People:
                 raise
         except sqlite3.Error as error:
             raise OSError(errno.EIO, f"people.db: {error.sqlite_errorname}") from None
+
+    def _leave_no_trace(self) -> None:
+        if not self._empty_journal():
+            raise OSError(errno.EBUSY, "people.db is being read: old pages are left; repeat")
 
     def _empty_journal(self) -> bool:
         """Leaves nothing of what was overwritten in the write-ahead log; False while somebody reads there."""

@@ -20,6 +20,8 @@ from camrelay.sealing import load_key
 
 KEY = "audit.key"
 CHECKPOINTS = "checkpoints.txt"
+#: The last roots of days that were purged; being here is what says so.
+PURGED = "purged.txt"
 
 
 class Signer:
@@ -53,29 +55,28 @@ class Signer:
         return [read_checkpoint(note, self.keys) for note in notes]
 
 
-def append_note(directory: Path, note: str) -> None:
+def append_note(directory: Path, note: str, name: str = CHECKPOINTS) -> None:
     """Adds a note to the file; a blank line ends it.
 
     Not synced: after a power cut the last notes may be missing, and the lines they prove are not.
     """
-    path = directory / CHECKPOINTS
-    with open(path, "a", opener=private) as file:
+    with open(directory / name, "a", opener=private) as file:
         file.write(note + "\n")
 
 
-def read_notes(directory: Path) -> list[str]:
-    """The notes of the file, oldest first; what follows the last whole one is passed over."""
+def read_notes(directory: Path, name: str = CHECKPOINTS) -> list[str]:
+    """The notes of a file, oldest first; what follows the last whole one is passed over."""
     try:
-        text = (directory / CHECKPOINTS).read_text(errors="replace")
+        text = (directory / name).read_text(errors="replace")
     except FileNotFoundError:
         return []
     return _split(text)
 
 
-def cut_torn_note(directory: Path) -> None:
+def cut_torn_note(directory: Path, name: str = CHECKPOINTS) -> None:
     """Removes what a crash left half written, so that the next note begins on a line of its own."""
-    whole = "".join(note + "\n" for note in read_notes(directory)).encode()
-    path = directory / CHECKPOINTS
+    whole = "".join(note + "\n" for note in read_notes(directory, name)).encode()
+    path = directory / name
     if path.exists() and path.stat().st_size != len(whole):
         with open(path, "r+b") as file:
             file.truncate(len(whole))

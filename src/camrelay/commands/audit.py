@@ -1,20 +1,23 @@
-"""`camrelay audit verify|proof|export`: what the access record says, and whether it can be believed."""
+"""`camrelay audit verify|proof|export|erase|purge`: what the record says, and whether it can be believed."""
 
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 import msgspec
 
-from camrelay.audit import archive, table
+from camrelay.audit import archive, retention, table
 from camrelay.audit.people import Identity, opened
 from camrelay.audit.search import Found, prove, search
 from camrelay.audit.signer import KEY, Signer, read_notes, saved_notes
+from camrelay.auth.mint import parse_duration
 from camrelay.commands.common import CONFIG, load
 from camrelay.durable import replace
-from camrelay.errors import ConfigError, NotFound
+from camrelay.errors import AuditUnavailable, ConfigError, NotFound
 
 _DAY = click.DateTime(["%Y-%m-%d"])
 _MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
@@ -26,7 +29,7 @@ _COLUMNS = (
 
 @click.group()
 def audit() -> None:
-    """Check, prove and export the record of who watched."""
+    """Check, prove, export and shorten the record of who watched."""
 
 
 @audit.command("verify")
@@ -114,6 +117,64 @@ def export(
         replace(proofs, msgspec.json.encode(prove(directory, signer, found)))
     rows = list(map(_row, found, identities))
     click.echo(table.to_csv(rows, _COLUMNS) if style == "csv" else table.to_json(rows), nl=False)
+
+
+@audit.command("erase")
+@CONFIG
+@click.argument("subject")
+@click.confirmation_option(prompt="Nobody will be able to tell any more what they watched. Erase them?")
+def erase(path: Path, subject: str) -> None:
+    """Forget somebody: their records stay, and tell no longer whom they are about.
+
+    \b
+    Example:  camrelay audit erase ana
+    """
+    directory = _store(path)
+    with opened(directory) as people, _disk():
+        count = people.erase(subject)
+    if count < 0:
+        raise NotFound("nobody is known by that name")
+    click.echo(f"forgotten: {count} records no longer tell whom they are about")
+
+
+@audit.command("purge")
+@CONFIG
+@click.option("--older-than", required=True, help="Days of UTC, such as 180d.")
+@click.confirmation_option(prompt="Their records are gone for good. Purge these days?")
+def purge(path: Path, older_than: str) -> None:
+    """Remove old days of the record; their last roots stay, and the rest can still be verified.
+
+    \b
+    Example:  camrelay audit purge --older-than 180d
+    """
+    directory = _store(path)
+    today = _today()
+    newest = archive.day_of(archive.log_files(directory)[-1]) if archive.log_files(directory) else ""
+    if newest and str(today - datetime.timedelta(days=1)) > newest:
+        # Case 77: a clock that was set forward would make everything old.
+        click.confirm(f"It is {today} and the record ends on {newest}. Is the clock right?", abort=True)
+    before = str(today - datetime.timedelta(seconds=parse_duration(older_than)))
+    with opened(directory) as people, _disk():
+        days = retention.purge(directory, _signer(directory), people, before)
+    click.echo(f"{len(days)} days before {before} are purged")
+
+
+def _today() -> datetime.date:
+    return datetime.datetime.now(datetime.UTC).date()
+
+
+@contextmanager
+def _disk() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise AuditUnavailable(error.strerror or "the disk failed") from None
+
+
+def _store(path: Path) -> Path:
+    directory = Path(load(path).store.directory)
+    _signer(directory)
+    return directory
 
 
 def _signer(directory: Path) -> Signer:
