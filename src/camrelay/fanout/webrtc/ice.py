@@ -80,8 +80,8 @@ class Agent:
 
     Attributes:
         selected: where to send; None before the first check.
-        consented_s: when the viewer last proved that it wants what is sent (RFC 7675 §5.1): by a signed check,
-            or by other means that only it has, which the shell then writes here.
+        consented_s: when the viewer last proved that it wants what is sent (RFC 7675 §5.1): by a signed check
+            here, or by other means that only it has, which the shell then writes here.
     """
 
     def __init__(self, ufrag: str, password: str, remote_ufrag: str, now: float) -> None:
