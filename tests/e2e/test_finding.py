@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from cameras.onvif_device import OnvifDevice
 from cameras.onvif_discovery import Discoverable
 from camrelay.simulate.options import Options, Picture
 from camrelay.simulate.server import Simulator
-from processes import Relay, StartRelay, camrelay
+from processes import Relay, StartRelay, camrelay, until
 
 pytestmark = pytest.mark.e2e
 
@@ -111,7 +112,11 @@ async def test_a_snapshot_is_a_viewing(relay: Relay) -> None:
     answer = await ask(relay, "GET", "/snapshot/cam1.jpg", token=token)
 
     assert (answer.status, answer.headers["Content-Type"]) == (200, "image/jpeg")
-    (stop,) = relay.records(type="stream.stop", protocol="snapshot")
+
+    async def stopped() -> list[dict[str, Any]] | None:
+        return relay.records(type="stream.stop", protocol="snapshot") or None
+
+    (stop,) = await until(stopped, "the viewing's end is on record")
     assert (stop["camera"], stop["bytes_sent"] > 1000) == ("cam1", True)
     watcher = await relay.token("cam2", "1h")
     assert (await ask(relay, "GET", "/snapshot/cam1.jpg")).status == 401
