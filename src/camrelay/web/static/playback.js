@@ -6,7 +6,7 @@
 
 import { call, Problem, serverNow } from "./api.js";
 import { canPlayHls, openHls } from "./transport_hls.js";
-import { canPlayWebrtc, openWebrtc } from "./transport_webrtc.js";
+import { canPlayWebrtc, openWebrtc, prepareWebrtc } from "./transport_webrtc.js";
 
 /** No picture for this long, and the other way to carry it is tried. */
 const FIRST_PICTURE_MS = 3000;
@@ -140,15 +140,19 @@ export class Playback {
   /** One viewing, from its session to its failure; always throws. */
   async #play(signal) {
     if (!this.#isCameraLive) throw new Problem("camera_not_live"); // no need to ask for what cannot be given
-    const session = await this.#openSession(signal);
     const kind = this.#choose();
+    const prepared = kind === "webrtc" ? prepareWebrtc() : null;
+    const session = await this.#openSession(signal).catch((error) => {
+      prepared?.connection.close();
+      throw error;
+    });
     const open = kind === "webrtc" ? openWebrtc : openHls;
     const url = new URL(kind === "webrtc" ? session.whep : session.hls, this.server);
     this.#set("connecting");
     let hadPicture = false;
     let transport = null;
     try {
-      transport = await open(this.video, url, { signal, lowLatency: this.lowLatency });
+      transport = await open(this.video, url, { signal, prepared, lowLatency: this.lowLatency });
       begin(this.video);
       await this.#firstPicture(transport, signal);
       hadPicture = true;

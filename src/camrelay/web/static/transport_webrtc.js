@@ -11,14 +11,25 @@ const NEXT_PICTURE_MS = 1000;
 export const canPlayWebrtc = () => "RTCPeerConnection" in globalThis;
 
 /**
- * Starts one viewing at `url`. Resolves when the answer is applied, which is before the first picture.
+ * Begins to make an offer; it takes a browser longer than asking camrelay for a media session, so both happen at the
+ * same time. Whoever does not hand the result to openWebrtc closes its `connection`.
+ */
+export function prepareWebrtc() {
+  const connection = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+  for (const kind of ["video", "audio"]) connection.addTransceiver(kind, { direction: "recvonly" });
+  const offered = connection.setLocalDescription();
+  offered.catch(() => {}); // openWebrtc sees the failure
+  return { connection, offered };
+}
+
+/**
+ * Starts one viewing at `url` with what prepareWebrtc made. Resolves when the answer is applied, which is before the first picture.
  *
  * Returns {kind, failed, close(), pictures(), late(), hasAudio(), measure()}: `failed` is a promise that only ever
  * rejects, with the Problem that ended the viewing; `pictures` counts those decoded so far; `late` tells how many
  * seconds playback is behind where it wants to be.
  */
-export async function openWebrtc(video, url, { signal }) {
-  const connection = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+export async function openWebrtc(video, url, { signal, prepared: { connection, offered } }) {
   const stream = new MediaStream();
   let resource = null;
   let fail;
@@ -59,8 +70,7 @@ export async function openWebrtc(video, url, { signal }) {
 
   signal.addEventListener("abort", close);
   try {
-    for (const kind of ["video", "audio"]) connection.addTransceiver(kind, { direction: "recvonly" });
-    await connection.setLocalDescription();
+    await offered;
     // camrelay is ICE-lite and learns the browser's address from its checks: no need to gather candidates first.
     const answer = await call(url, {
       method: "POST", signal, headers: { "Content-Type": "application/sdp" }, body: connection.localDescription.sdp,
