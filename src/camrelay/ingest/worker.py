@@ -33,6 +33,9 @@ from camrelay.ingest.target import Target
 
 #: Four seconds of sixteen cameras at 2 Mb/s: longer than any pause of a healthy relay.
 BACKLOG_BYTES = 16_000_000
+#: Worth a call of its own: what a socket holds. A turn in which every camera brings a lot must not fill the
+#: backlog before the relay has seen any of it.
+SEND_BYTES = 200_000
 #: A stream that has shown no IDR picture for this long refreshes gradually (intra-refresh): from then on, its
 #: recovery points count as key frames.
 RECOVERY_POINT_AFTER_S = 10.0
@@ -55,7 +58,7 @@ class Outbox:
         return bool(self._backlog)
 
     def put(self, message: feed.Message) -> bool:
-        """Has a message sent with the next `flush`, or as soon as the relay reads.
+        """Has a message sent with the next `flush`, or before that when there is much to send.
 
         Returns:
             False when it is an access unit and the backlog is full; then it is not sent at all.
@@ -65,6 +68,8 @@ class Outbox:
         data = memoryview(feed.encode(message))
         self._backlog.append(data)
         self._backlog_bytes += len(data)
+        if self._backlog_bytes >= SEND_BYTES:
+            self.flush()
         return True
 
     def flush(self) -> None:
