@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from audit_builders import make_start, write_log
@@ -107,7 +107,8 @@ def truncate(day: list[bytes], at: int, rng: random.Random) -> list[bytes]:
 
 
 @pytest.mark.parametrize("manipulate", [edit, insert, double, delete, exchange, truncate])
-@settings(deadline=None)  # Files are copied: how long that takes is the disk's.
+# Files are copied: how long that takes is the disk's.
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(
     day=st.integers(0, 2), at=st.integers(0, LINES - 1), seed=st.integers(0, 999), keeps_leaves=st.booleans()
 )
