@@ -353,6 +353,27 @@ class TestOutage:
             ]
             assert after.media_sequence == before.media_sequence
 
+    async def test_pictures_on_their_way_are_no_gap(self) -> None:
+        """Back after an outage, the first part takes its time; the clock must not cut it short."""
+        async with serve(config.Hls(part_ms=100)) as served:
+            served.feed(pictures=30)
+            served.hub.set_status(OFFLINE)
+            msn = parser.parse_media(await served.text()).last_msn
+            async with asyncio.timeout(5):
+                await served.text(f"main/stream.m3u8?_HLS_msn={msn + 1}&_HLS_part=0")
+            served.hub.set_status(LIVE)
+            units = make_gop(900_000, discontinuity=True)
+
+            served.feed(units[:1])
+            await asyncio.sleep(0.35)  # three turns of the clock
+            served.feed(units[1:])
+
+            *_, gap, resumed = parser.parse_media(await served.text()).segments
+            assert gap.is_gap
+            assert not resumed.is_gap
+            assert resumed.is_discontinuity
+            assert sum(part.duration_s for part in resumed.parts) >= 0.9
+
     async def test_a_long_sleep_is_not_made_up_for_part_by_part(self) -> None:
         """A process that did not run for an hour lists what a player may still care about."""
         async with serve(QUICK) as served:

@@ -99,6 +99,11 @@ class Segmenter:
         self._date_base_us = 0
         self._awaits_key = True
 
+    @property
+    def awaits_key(self) -> bool:
+        """Whether access units are dropped until the next key frame."""
+        return self._awaits_key
+
     def push(self, au: AccessUnit) -> None:
         """Takes the next access unit, in decoding order.
 

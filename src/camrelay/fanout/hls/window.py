@@ -85,7 +85,7 @@ class Window:
         self._waiters: dict[asyncio.Future[None], tuple[float, Callable[[], bool]]] = {}
         self._is_changed = False
         self._is_live = True
-        #: Without a part until then, the camera's silence becomes a gap.
+        #: Without a usable access unit until then, the camera's silence becomes a gap.
         self._gap_at = math.inf
         #: When what is listed ends, on the loop's clock.
         self._end_at = 0.0
@@ -97,6 +97,9 @@ class Window:
             self._segmenter.push(au)
         except CamrelayError as error:
             logger.warning("not for HLS: %s", error, extra={"camera": self.camera})
+        if self._segmenter.part_target and not self._segmenter.awaits_key:
+            # The next part is on its way: a gap now would throw away what it has so far.
+            self._gap_at = self._loop.time() + self._grace_s()
         self._announce()
 
     def status(self, status: CameraStatus) -> None:
@@ -193,7 +196,6 @@ class Window:
         if not part.is_gap:
             self._add(self._listing.part_name(part.number), (part.data,))
             self._end_at = now
-            self._gap_at = now + self._grace_s()
         self._is_changed = True
 
     def _segment_completed(self, segment: Segment) -> None:
