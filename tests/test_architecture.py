@@ -76,6 +76,7 @@ TOP = {
     "places",
     "api",
     "find",
+    "records",
     "snapshots",
     "remote",
     "lineup",

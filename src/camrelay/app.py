@@ -34,6 +34,7 @@ from camrelay.lineup import Channel, Lineup
 from camrelay.model import Action, EndReason, Protocol, Viewer
 from camrelay.pages import Pages
 from camrelay.places import DATABASE, KEYS, REVOCATIONS, STORE_KEY
+from camrelay.records import Records
 from camrelay.sealing import Seal, load_key
 from camrelay.server import Route, build, guarded, listen, port_of
 from camrelay.snapshots import Snapshots
@@ -161,6 +162,7 @@ class App:
             Route("GET", "/readyz", self._ready),
             *api.routes(),
             *finder.routes(),
+            *Records(Path(self._options.store.directory), self._gate.check_manager).routes(),
             *(Route(*route) for route in Pages().routes()),
         ]
         authorize = self._authorize

@@ -193,6 +193,22 @@ async def test_a_public_camera_needs_no_token(start_relay: StartRelay, simulator
     assert (record["camera"], record["protocol"], record.get("person", "")) == ("cam1", "hls", "")
 
 
+async def test_who_watched_can_be_read(relay: Relay) -> None:
+    """By whoever manages cameras, with the name that the token was made for; by nobody else."""
+    watcher = await relay.token("cam1", "1h", "--for", "ana")
+    redirect = await redirect_of(relay, "cam1", watcher)
+    await media_playlist(relay, redirect.headers["Location"])
+    (start,) = await records(relay, 1, type="stream.start")
+    manager = await relay.token("*", "1h", "--action", "manage")
+
+    answer = await ask(relay, "GET", "/v1/cameras/cam1/access-log", token=manager)
+
+    assert answer.status == 200
+    (event,) = [event for event in answer.json["events"] if event["type"] == "stream.start"]
+    assert (event["subject"], event["viewing"], event["network"]) == ("ana", start["viewing"], "127.0.0.0/24")
+    assert (await ask(relay, "GET", "/v1/audit/events", token=watcher)).status == 403
+
+
 async def records(relay: Relay, count: int, **fields: str) -> list[dict[str, Any]]:
     """The access records with these values, once there are `count` of them."""
 

@@ -20,6 +20,9 @@ from camrelay.audit.record import Record, parse
 from camrelay.audit.signer import Signer, read_notes
 from camrelay.errors import BadRecord, ChainBroken
 
+#: A day and a position in it.
+Place = tuple[str, int]
+
 
 class Found(msgspec.Struct, frozen=True):
     """A record and its place: line `position` of the file of `day`, the header being line 0."""
@@ -61,6 +64,7 @@ def search(
     name: str = "",
     from_us: int = 0,
     to_us: int | None = None,
+    after: Place | None = None,
 ) -> Iterator[Found]:
     """Records with these values, oldest first.
 
@@ -68,14 +72,17 @@ def search(
         people: pseudonyms; every record, if there are none to look for.
         name: the id of a viewing or of a record.
         from_us, to_us: microseconds of UTC, the latter not included.
+        after: only what stands behind this place.
     """
+    begin: Place = after or ("", -1)
     first = str(datetime.datetime.fromtimestamp(from_us / 1e6, datetime.UTC).date())
     # A record may wait for the disk over midnight; it is never written before its time.
-    for path in (path for path in log_files(directory) if day_of(path) >= first):
+    for path in (path for path in log_files(directory) if day_of(path) >= max(first, begin[0])):
         for position, line in enumerate(Lines(path)):
             record = _record(line)
             if (
                 record is not None
+                and (day_of(path), position) > begin
                 and record.ts_us >= from_us
                 and (to_us is None or record.ts_us < to_us)
                 and (not camera or record.camera == camera)

@@ -13,9 +13,19 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from camrelay.audit.people import Identity
+from camrelay.audit.search import Found
+
 Row = Mapping[str, str | int]
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def row(found: Found, identity: Identity) -> Row:
+    """A record with its place in the log, and with whom it is about as far as that is known."""
+    fields = msgspec.to_builtins(found.record) | msgspec.to_builtins(identity)
+    fields.pop("commitment", None)
+    return {"time": utc(fields.pop("ts_us")), **fields, "day": found.day, "position": found.position}
 
 
 def to_json(rows: Iterable[Row]) -> str:

@@ -11,8 +11,8 @@ import click
 import msgspec
 
 from camrelay.audit import archive, retention, table
-from camrelay.audit.people import Identity, opened
-from camrelay.audit.search import Found, prove, search
+from camrelay.audit.people import opened
+from camrelay.audit.search import prove, search
 from camrelay.audit.signer import KEY, Signer, read_notes, saved_notes
 from camrelay.auth.mint import parse_duration
 from camrelay.commands.common import CONFIG, load
@@ -115,7 +115,7 @@ def export(
         identities = people.identify([each.record for each in found])
     if proofs is not None:
         replace(proofs, msgspec.json.encode(prove(directory, signer, found)))
-    rows = list(map(_row, found, identities))
+    rows = list(map(table.row, found, identities))
     click.echo(table.to_csv(rows, _COLUMNS) if style == "csv" else table.to_json(rows), nl=False)
 
 
@@ -181,12 +181,6 @@ def _signer(directory: Path) -> Signer:
     if not (directory / KEY).exists():
         raise ConfigError(f"no access log with its key in {directory}", hint="see [store] directory")
     return Signer.load(directory)
-
-
-def _row(found: Found, identity: Identity) -> table.Row:
-    fields = msgspec.to_builtins(found.record) | msgspec.to_builtins(identity)
-    fields.pop("commitment", None)
-    return {"time": table.utc(fields.pop("ts_us")), **fields, "day": found.day, "position": found.position}
 
 
 def _us(moment: datetime.datetime | None) -> int | None:
