@@ -1,7 +1,7 @@
 """A viewer that is not ours: GStreamer's webrtcbin (libnice). Run it with the system's python3.
 
 whep_gst.py URL SECONDS posts an offer, decodes what comes, and prints one line of JSON: pictures, decoder
-complaints, seconds to the first picture, and the largest gap between two.
+complaints, seconds to the first picture, the largest gap between two, and how long ago the last one was.
 """
 
 import json
@@ -49,6 +49,7 @@ class Viewer:
         self.webrtc.emit("create-offer", None, Gst.Promise.new_with_change_func(self.on_offer))
         GLib.timeout_add(int(seconds * 1000), self.loop.quit)
         self.loop.run()
+        self.ended = time.monotonic()
         self.pipeline.set_state(Gst.State.NULL)
 
     def on_offer(self, promise: Gst.Promise) -> None:
@@ -85,6 +86,7 @@ class Viewer:
             "complaints": self.complaints,
             "first_s": self.times[0] - self.started if self.times else None,
             "largest_gap_s": max(gaps, default=None),
+            "silent_s": self.ended - self.times[-1] if self.times else None,
         }
 
 

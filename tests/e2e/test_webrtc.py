@@ -131,24 +131,26 @@ async def test_chromium_plays_without_gcm(chromium: Browser, monkeypatch: pytest
 async def test_gstreamer_plays(chromium: Browser) -> None:
     """Webrtcbin and libnice, with a GOP of ten seconds: no complaint, at live from the first moment on.
 
-    It plays for longer than the consent time, because libnice does not check again once it is connected.
+    It plays for longer than the consent time, because libnice does not check again once it is connected; its
+    reports come every five seconds, give or take half (RFC 3550 §6.2).
     """
     picture = Picture(width=640, height=360, bitrate_bps=1_000_000, gop_pictures=250)
-    async with Stage(picture, consent_timeout_s=6) as stage:
+    async with Stage(picture, consent_timeout_s=10) as stage:
         page = await watch(chromium, stage)
         await decoded(page, 50)
         process = await asyncio.create_subprocess_exec(
             "/usr/bin/python3",
             str(WHEP_GST),
             f"{stage.url}/whep/{CAMERA}",
-            "20",
+            "30",
             stdout=asyncio.subprocess.PIPE,
         )
         output, _ = await asyncio.wait_for(process.communicate(), 60)
         account = json.loads(output)
 
     assert account["complaints"] == []
-    assert account["pictures"] >= 400
+    assert account["pictures"] >= 100
+    assert account["silent_s"] < 2
     assert stage.viewers[1].end_reason != EndReason.CLIENT_GONE
     assert account["largest_gap_s"] < 0.5
 
