@@ -196,9 +196,16 @@ class TestAvailability:
         """First appearance, plus duration, plus the longest playlist that had it."""
         stream = Stream()
         stream.run(8)
-        record = stream.history.records[FIRST]
+        record = stream.history.records[FIRST + 1]
         assert record.first_seen is not None
-        assert stream.history.available_until(FIRST) == record.first_seen + 2.0 + 8.0
+        assert stream.history.available_until(FIRST + 1) == record.first_seen + 2.0 + 8.0
+
+    def test_is_not_known_of_what_is_older_than_the_check(self) -> None:
+        """The first version lists segments of unknown age: they may vanish any time."""
+        stream = Stream()
+        stream.add(version(FIRST, FIRST + 3))
+        stream.add(version(FIRST + 1, FIRST + 4), 2.0)
+        assert stream.history.available_until(FIRST) is None
 
     def test_is_not_asked_of_what_is_listed_or_lost(self) -> None:
         """A listed segment is fetched anyway; a server that started anew has lost the old ones."""

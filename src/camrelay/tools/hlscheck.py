@@ -173,7 +173,9 @@ class Check:
         # This may have been asked too late to tell, or the server has started anew meanwhile.
         until = self._history.available_until(msn)
         if is_missing and until is not None and time.monotonic() < until:
-            self._add([Failure("H7", f"segment {msn} vanished before its time")])
+            self._add(
+                [Failure("H7", f"segment {msn} vanished {until - time.monotonic():.2f} s before its time")]
+            )
 
     async def _probe(self, playlist: MediaPlaylist) -> None:
         async for failure in probe(self._client, self._media_url, playlist):

@@ -22,12 +22,14 @@ DELIVERY_S = 0.25
 class Record:
     """What is known of a segment from the first version that listed it."""
 
-    __slots__ = ("discontinuity", "first_seen", "is_removed", "longest_s", "segment")
+    __slots__ = ("discontinuity", "first_seen", "is_older", "is_removed", "longest_s", "segment")
 
-    def __init__(self, segment: Segment, discontinuity: int) -> None:
+    def __init__(self, segment: Segment, discontinuity: int, *, is_older: bool) -> None:
         self.segment = segment
         self.discontinuity = discontinuity
-        #: When it was first listed as a whole, None while it is open.
+        #: Whether it was whole before anybody looked: then nobody knows since when.
+        self.is_older = is_older
+        #: When it was first listed as a whole, None while it is open or when that is not known.
         self.first_seen: float | None = None
         #: Of all playlists that listed it, in seconds.
         self.longest_s = 0.0
@@ -67,7 +69,10 @@ class History:
         self._last = playlist
 
     def available_until(self, msn: int) -> float | None:
-        """When a segment that was listed may vanish [6.2.2], None while it is listed, or lost its server."""
+        """When a segment that was listed may vanish [6.2.2].
+
+        None while it is listed, when its server was away, and when nobody knows how old it is.
+        """
         record = self.records[msn]
         if not record.is_removed or record.first_seen is None:
             return None
@@ -104,13 +109,14 @@ class History:
             discontinuity += segment.is_discontinuity
             record = self.records.get(msn)
             if record is None or record.is_removed:
-                record = self.records[msn] = Record(segment, discontinuity)
+                is_older = not self._segment_at and bool(segment.uri)
+                record = self.records[msn] = Record(segment, discontinuity, is_older=is_older)
             else:
                 if discontinuity != record.discontinuity:
                     yield Failure("H4", f"segment {msn} changed its discontinuity sequence number")
                 yield from _check_edit(msn, record.segment, segment)
                 record.segment = segment
-            if segment.uri and record.first_seen is None:
+            if segment.uri and record.first_seen is None and not record.is_older:
                 record.first_seen = at
             record.longest_s = max(record.longest_s, length_s)
 
