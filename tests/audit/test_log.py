@@ -583,4 +583,7 @@ async def test_without_people_there_is_no_record(make: Any, monkeypatch: pytest.
         while fixture.log._is_failing:  # noqa: ASYNC110 - set by a thread
             await asyncio.sleep(0.01)
     await fixture.log.append(start(3))
-    assert [viewing for _, viewing, _ in fixture.told()[1:]] == ["v2", "v3"]
+    told = [viewing for _, viewing, _ in fixture.told()[1:]]
+    assert [viewing for viewing in told if viewing != "v1"] == ["v2", "v3"]
+    # The refused start may have been on its way when the database came back: then its end is told as well.
+    assert told.count("v1") in (0, 2)
