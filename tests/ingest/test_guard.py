@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from camrelay.errors import CameraAuthFailed, CameraUnreachable, EgressDenied, StreamInterrupted
-from camrelay.ingest.guard import Guard, Passage, Target
+from camrelay.ingest.guard import Guard, Passage
 from camrelay.ingest.rtsp import parse_head
+from camrelay.ingest.target import Target
 
 WAIT_S = 5.0
 

@@ -17,11 +17,10 @@ import ssl
 import threading
 from collections.abc import Callable
 
-import msgspec
-
 from camrelay.errors import CameraAuthFailed, CameraUnreachable, EgressDenied, SourceError, StreamInterrupted
 from camrelay.ingest.pump import Pair, Pump, Relay
 from camrelay.ingest.rtsp import BODY_LIMIT_BYTES, Credentials, Head, parse_challenges, parse_head
+from camrelay.ingest.target import Target
 
 LOOPBACK = "127.0.0.1"
 
@@ -35,30 +34,6 @@ _URL = re.compile(r"rtsps?://[^/\s\";,]*", re.IGNORECASE)
 _CLIENT_PORTS = re.compile(r"client_port=(\d{1,5})-(\d{1,5})")
 _SERVER_PORTS = re.compile(r"server_port=(\d{1,5})-(\d{1,5})")
 _HOSTS = re.compile(r"(?:source|destination)=\[?([0-9A-Fa-f.:]+)\]?")
-
-
-class Target(msgspec.Struct, frozen=True):
-    """A camera as the guard may dial it: `address` is resolved and checked, `authority` is its URL's."""
-
-    address: str
-    port: int
-    authority: str
-    path: str
-    username: str = ""
-    password: str = ""
-    is_tls: bool = False
-    #: SHA-256 of the certificate in hexadecimal; "" means: verified against the system's authorities.
-    tls_fingerprint: str = ""
-
-    @property
-    def url(self) -> str:
-        """What requests to the camera name; without credentials."""
-        return f"{self.base}{self.path}"
-
-    @property
-    def base(self) -> str:
-        """Scheme and authority of `url`."""
-        return f"{'rtsps' if self.is_tls else 'rtsp'}://{self.authority}"
 
 
 class Passage:

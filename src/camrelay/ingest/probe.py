@@ -23,12 +23,13 @@ from camrelay.errors import (
 )
 from camrelay.ingest.errand import answer_questions
 from camrelay.ingest.feed import Start
-from camrelay.ingest.guard import Guard, Passage, Target
+from camrelay.ingest.guard import Guard, Passage
 from camrelay.ingest.h264 import parse_access_unit
 from camrelay.ingest.keyframe import KeyFrame
 from camrelay.ingest.parameter_set import ParameterSets
 from camrelay.ingest.report import Report, Seen, Video, audio_of, failed, judge, profile_name, without_secrets
 from camrelay.ingest.snapshot import jpeg
+from camrelay.ingest.target import Target
 
 #: For one answer of the camera while it opens.
 OPEN_S = 10.0
