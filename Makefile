@@ -33,7 +33,7 @@ demo: $(RUNTIME) $(HLS_JS)
 	$(BIN)/camrelay demo $(ARGS)
 
 test: $(DEV) $(HLS_JS) $(RECORDED) lint types
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses 3 --dist worksteal $(ARGS)
 
 lint: $(DEV)
 	$(BIN)/ruff check
