@@ -130,6 +130,7 @@ def test_a_viewer_that_claims_our_role_is_corrected() -> None:
         b"",
         bytes(20),
     ],
+    ids=["password", "unsigned", "remote name", "local name", "cut short", "empty", "zeros"],
 )
 def test_what_is_not_signed_for_us_is_not_answered(data: bytes) -> None:
     """Silence: no answer that could be sent to a third address, and no change of ours."""
@@ -171,6 +172,17 @@ def test_the_session_is_found_by_the_first_half_of_the_user_name() -> None:
         bytes(stun.Message(stun.Method.BINDING, stun.Class.REQUEST)),
         bytes(stun.Message(stun.Method.BINDING, stun.Class.RESPONSE)),
         b"\0\1\0\4\x21\x12\xa4\x42" + bytes(12) + b"\0\1\xff\xff",
+    ],
+    ids=[
+        "empty",
+        "zeros",
+        "cut",
+        "no colon",
+        "not ASCII",
+        "long",
+        "no name",
+        "response",
+        "attribute past the end",
     ],
 )
 def test_what_names_no_session_is_dropped_early(data: bytes) -> None:
