@@ -128,6 +128,13 @@ class EventType(enum.StrEnum):
     #: The log begins and ends here; between a stop and a start nothing could be watched.
     NODE_START = "node.start"
     NODE_STOP = "node.stop"
+    #: Somebody was shown records about somebody.
+    READ = "record.read"
+    ERASE = "person.erase"
+    RESTRICT = "person.restrict"
+    HOLD_ADD = "hold.add"
+    HOLD_REMOVE = "hold.remove"
+    PURGE = "retention.purge"
 
 
 class AccessEvent(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -135,7 +142,8 @@ class AccessEvent(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `camera` is what was asked for, known or not. `subject` and `address` are people's own and never get into
     a line of the log; `agent` is a family such as "Chrome", never the header. `count` is above 1 when one
-    event stands for a flood of them.
+    event stands for a flood of them. `about` is the subject whose records were read or restricted, `target`
+    the id of a thing that was changed.
     """
 
     type: EventType
@@ -152,6 +160,8 @@ class AccessEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     bytes_sent: int = 0
     duration_ms: int = 0
     count: int = 1
+    about: str = ""
+    target: str = ""
 
 
 class Viewer:

@@ -281,6 +281,8 @@ class People:
             bytes_sent=event.bytes_sent,
             duration_ms=event.duration_ms,
             count=event.count,
+            about=self._about(event),
+            target=event.target,
         )
         # The end of a viewing must not bring somebody back who was forgotten while it ran.
         person = self._person(event.subject, may_be_new=event.type is not EventType.STOP)
@@ -302,6 +304,11 @@ class People:
         )
         rows.append((id, person.id, self._day, kept.network, kept.address_hash, sidecar.blob))
         return msgspec.structs.replace(record, id=id, commitment=commitment.hex())
+
+    def _about(self, event: AccessEvent) -> str:
+        """The pseudonym of whom an event concerns; nobody becomes known by that."""
+        person = self._person(event.about, may_be_new=False) if event.about else None
+        return "" if person is None else self._pseudonym(person, _month(event.ts_us))
 
     def _person(self, subject: str, *, may_be_new: bool) -> _Person | None:
         assert self._database is not None

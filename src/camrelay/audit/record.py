@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import re
+from operator import attrgetter
 
 import msgspec
 
@@ -27,11 +28,20 @@ class Durability(enum.StrEnum):
     DROPPABLE = "C"
 
 
-class Record(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a line says of an record.
+class Retention(enum.StrEnum):
+    """How long a record is kept: its option in the configuration is this with `_days` behind it."""
 
-    `person` is a pseudonym of the month, "" for a visitor without a name. `commitment`, in hexadecimal, is to
-    what is kept of the person beside the log under `id`.
+    #: Who watched what.
+    VIEWINGS = "viewings"
+    #: What was done with the record itself, and with the right to watch.
+    DUTIES = "duties"
+
+
+class Record(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a line says of an event.
+
+    `person` is a pseudonym of the month, "" for a visitor without a name; `about` is one of whom the event
+    concerns. `commitment`, in hexadecimal, is to what is kept of the person beside the log under `id`.
     """
 
     type: EventType
@@ -48,27 +58,41 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     count: int = 1
     id: str = ""
     commitment: str = ""
+    about: str = ""
+    target: str = ""
 
 
 class Rule(msgspec.Struct, frozen=True):
     """What a type of event may say beside its type, time, camera and outcome."""
 
     durability: Durability
+    retention: Retention
     fields: frozenset[str]
 
 
 _VIEWING = frozenset({"protocol", "viewing", "session", "person"})
 _SIDECAR = frozenset({"id", "commitment"})
+_ACT = frozenset({"person", "target"}) | _SIDECAR
 _ALWAYS = frozenset({"type", "ts_us", "camera", "outcome"})
 
 REGISTRY = {
-    EventType.START: Rule(Durability.BEFORE_EFFECT, _VIEWING | _SIDECAR),
-    EventType.STOP: Rule(Durability.SOON, _VIEWING | {"reason", "bytes_sent", "duration_ms"}),
-    EventType.DENY: Rule(
-        Durability.DROPPABLE, _SIDECAR | {"protocol", "session", "person", "reason", "count"}
+    EventType.START: Rule(Durability.BEFORE_EFFECT, Retention.VIEWINGS, _VIEWING | _SIDECAR),
+    EventType.STOP: Rule(
+        Durability.SOON, Retention.VIEWINGS, _VIEWING | {"reason", "bytes_sent", "duration_ms"}
     ),
-    EventType.NODE_START: Rule(Durability.SOON, frozenset()),
-    EventType.NODE_STOP: Rule(Durability.SOON, frozenset()),
+    EventType.DENY: Rule(
+        Durability.DROPPABLE,
+        Retention.VIEWINGS,
+        _SIDECAR | {"protocol", "session", "person", "reason", "count"},
+    ),
+    EventType.NODE_START: Rule(Durability.SOON, Retention.VIEWINGS, frozenset()),
+    EventType.NODE_STOP: Rule(Durability.SOON, Retention.VIEWINGS, frozenset()),
+    EventType.READ: Rule(Durability.BEFORE_EFFECT, Retention.DUTIES, _ACT | {"about", "count"}),
+    EventType.ERASE: Rule(Durability.BEFORE_EFFECT, Retention.DUTIES, _ACT | {"count"}),
+    EventType.RESTRICT: Rule(Durability.BEFORE_EFFECT, Retention.DUTIES, _ACT | {"about", "reason"}),
+    EventType.HOLD_ADD: Rule(Durability.BEFORE_EFFECT, Retention.DUTIES, _ACT | {"about"}),
+    EventType.HOLD_REMOVE: Rule(Durability.BEFORE_EFFECT, Retention.DUTIES, _ACT | {"about", "reason"}),
+    EventType.PURGE: Rule(Durability.BEFORE_EFFECT, Retention.DUTIES, _ACT | {"count"}),
 }
 
 OUTCOMES = frozenset({"allow", "deny", "error", "info"})
@@ -114,7 +138,8 @@ def _encode(record: Record) -> bytes:
 def _is_registered(record: Record) -> bool:
     if record.outcome not in OUTCOMES:
         return False
-    return not any(getattr(record, name) != default for name, default in _FOREIGN[record.type])
+    read, unset = _FOREIGN[record.type]
+    return read(record) == unset
 
 
 def _escape(match: re.Match[str]) -> str:
@@ -131,12 +156,10 @@ def _without_surrogates(record: Record) -> Record:
     return msgspec.structs.replace(record, **texts)
 
 
-#: Per type, the fields it may not set, each with the value that means unset.
-_FOREIGN = {
-    type: tuple(
-        (field.name, field.default)
-        for field in msgspec.structs.fields(Record)
-        if field.name not in rule.fields | _ALWAYS
-    )
-    for type, rule in REGISTRY.items()
-}
+def _foreign(rule: Rule) -> tuple[attrgetter[tuple[object, ...]], tuple[object, ...]]:
+    """What reads the fields that a type may not set, and what it reads when none is."""
+    fields = [field for field in msgspec.structs.fields(Record) if field.name not in rule.fields | _ALWAYS]
+    return attrgetter(*(field.name for field in fields)), tuple(field.default for field in fields)
+
+
+_FOREIGN = {type: _foreign(rule) for type, rule in REGISTRY.items()}
