@@ -77,6 +77,7 @@ TOP = {
     "api",
     "find",
     "records",
+    "rights",
     "snapshots",
     "remote",
     "lineup",

@@ -35,6 +35,7 @@ from camrelay.model import Action, EndReason, Protocol, Viewer
 from camrelay.pages import Pages
 from camrelay.places import DATABASE, KEYS, REVOCATIONS, STORE_KEY
 from camrelay.records import Records
+from camrelay.rights import Rights
 from camrelay.sealing import Seal, load_key
 from camrelay.server import Route, build, guarded, listen, port_of
 from camrelay.snapshots import Snapshots
@@ -61,9 +62,10 @@ class App:
         self._is_ready = False
         self.http_port = 0
         self._log = AccessLog(directory, options.audit)
+        self._keys = KeyRing(directory / KEYS)
         self._gate = Gate(
             options.auth,
-            KeyRing(directory / KEYS),
+            self._keys,
             RevocationFile(directory / REVOCATIONS),
             lambda camera: self._lineup.camera(camera),
             self._log.append,
@@ -162,6 +164,7 @@ class App:
             Route("GET", "/readyz", self._ready),
             *api.routes(),
             *finder.routes(),
+            *Rights(self._gate, self._keys, self._options.auth).routes(),
             *Records(Path(self._options.store.directory), self._gate.check_manager).routes(),
             *(Route(*route) for route in Pages().routes()),
         ]
@@ -193,7 +196,9 @@ class App:
 
     async def _authorize(self, request: web.Request, protocol: Protocol) -> Viewer:
         action = Action.SNAPSHOT if protocol is Protocol.SNAPSHOT else Action.WATCH
-        return await self._gate.authorize(request, request.match_info["camera"], protocol, action)
+        viewer = await self._gate.authorize(request, request.match_info["camera"], protocol, action)
+        self._fleet.watch(viewer)
+        return viewer
 
     def _hub(self, camera: str) -> Hub | None:
         channel = self._lineup.channels.get(camera)

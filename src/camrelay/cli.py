@@ -20,7 +20,9 @@ _COMMANDS = {
     "check-config": ("check_config", "check_config"),
     "demo": ("demo", "run_demo"),
     "discover": ("discover", "discover"),
+    "key": ("key", "key"),
     "serve": ("serve", "serve"),
+    "session": ("session", "session"),
     "simulate": ("simulate", "simulate"),
     "token": ("token", "token"),
 }

@@ -93,7 +93,7 @@ _SECURITY_HEADERS = {
 }
 
 #: What <camera-player> asks from pages of other sites: with a token or with nothing, never with a cookie.
-_FOR_OTHER_SITES = "media/sessions|cameras/[^/]+"
+_FOR_OTHER_SITES = "media/sessions(/[^/]+/renew)?|cameras/[^/]+"
 
 _PREFLIGHT_HEADERS = {
     "Access-Control-Allow-Methods": "GET, POST",
