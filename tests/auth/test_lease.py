@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from camrelay.auth.lease import Handle, HandleKind, Leases
+from camrelay.auth.lease import Handle, HandleKind, Leases, disguised
 
 TOKEN = Handle(HandleKind.TOKEN, "t1")
 CAMERA = Handle(HandleKind.CAMERA, "door")
@@ -132,3 +132,12 @@ def test_an_id_is_given_once() -> None:
     leases.add("a", 1.0)
     with pytest.raises(AssertionError):
         leases.add("a", 2.0)
+
+
+def test_an_accounts_name_can_be_hidden() -> None:
+    """Always in the same way, once; other handles name no people."""
+    anna = disguised(Handle(HandleKind.ACCOUNT, "anna"))
+    assert "anna" not in anna.id
+    assert disguised(anna) == anna == disguised(Handle(HandleKind.ACCOUNT, "anna"))
+    assert anna != disguised(Handle(HandleKind.ACCOUNT, "anna\udcff"))
+    assert disguised(TOKEN) == TOKEN

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from camrelay.auth.lease import Handle, HandleKind
+from camrelay.auth.lease import Handle, HandleKind, disguised
 from camrelay.auth.revocation import Revocation, RevocationFile
 
 
@@ -28,11 +28,13 @@ def test_one_process_reads_what_another_appends(path: Path) -> None:
     assert reader.read_new() == []
     writer.append(token(1))
     writer.append(Revocation(HandleKind.ACCOUNT, "anna", 2))
-    assert reader.read_new() == [token(1), Revocation(HandleKind.ACCOUNT, "anna", 2)]
+    hidden = disguised(Handle(HandleKind.ACCOUNT, "anna")).id
+    assert reader.read_new() == [token(1), Revocation(HandleKind.ACCOUNT, hidden, 2)]
     assert reader.read_new() == []
     writer.append(token(3))
     assert [r.handle for r in reader.read_new()] == [Handle(HandleKind.TOKEN, "t3")]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert b"anna" not in path.read_bytes()
 
 
 def test_a_restart_reads_everything(path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from auth_builders import KEYS, NOW_US, OTHER_KEY, SIGNING_KEY, make_grant
 from camrelay.auth import verifier as module
-from camrelay.auth.lease import Handle, HandleKind
+from camrelay.auth.lease import Handle, HandleKind, disguised
 from camrelay.auth.token import Grant, VerificationKey, sign
 from camrelay.auth.verifier import CACHE_LIMIT, Verifier
 from camrelay.config import Auth
@@ -90,6 +90,7 @@ def test_setting_the_clock_ahead_ends_a_token() -> None:
         Handle(HandleKind.TOKEN, "t1"),
         Handle(HandleKind.KEY, "k1"),
         Handle(HandleKind.ACCOUNT, "anna"),
+        disguised(Handle(HandleKind.ACCOUNT, "anna")),
         Handle(HandleKind.TENANT, ""),
     ],
 )

@@ -8,12 +8,15 @@ nothing.
 from __future__ import annotations
 
 import enum
+import hashlib
 import heapq
 import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
+
+_DIGEST = "sha256:"
 
 
 class HandleKind(enum.StrEnum):
@@ -35,6 +38,14 @@ class Handle(NamedTuple):
 
     kind: HandleKind
     id: str
+
+
+def disguised(handle: Handle) -> Handle:
+    """The same handle without an account's name, which may be a person's own; once is enough."""
+    if handle.kind is not HandleKind.ACCOUNT or handle.id.startswith(_DIGEST):
+        return handle
+    digest = hashlib.sha256(b"camrelay account\0" + handle.id.encode(errors="replace")).hexdigest()
+    return Handle(handle.kind, _DIGEST + digest[:32])
 
 
 class _Lease(msgspec.Struct):

@@ -1,7 +1,8 @@
 """The revocations that outlive a restart: JSON lines in the store, appended by any camrelay process.
 
 The server reads what is new twice a second, so `camrelay token revoke` needs no server to talk to. Writers
-hold an exclusive flock(2); readers need none, because a line counts when its newline is there.
+hold an exclusive flock(2); readers need none, because a line counts when its newline is there. Accounts stand
+there as a hash: whoever was forgotten is not remembered here.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from camrelay.auth.lease import Handle, HandleKind
+from camrelay.auth.lease import Handle, HandleKind, disguised
 from camrelay.durable import make_private_directory, replace, sync_directory
 
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -95,7 +96,9 @@ class RevocationFile:
 
 
 def _line(revocation: Revocation) -> bytes:
-    return msgspec.json.encode(revocation) + b"\n"
+    return (
+        msgspec.json.encode(msgspec.structs.replace(revocation, id=disguised(revocation.handle).id)) + b"\n"
+    )
 
 
 def _parse(line: bytes) -> Revocation | None:

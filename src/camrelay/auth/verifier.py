@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 
-from camrelay.auth.lease import Handle, HandleKind
+from camrelay.auth.lease import Handle, HandleKind, disguised
 from camrelay.auth.policy import grant_handles
 from camrelay.auth.token import CLOCK_SKEW_US, Grant, VerificationKey, verify
 from camrelay.config import Auth
@@ -56,12 +56,13 @@ class Verifier:
 
     def revoke(self, handle: Handle, at_us: int) -> None:
         """Refuses from now on that token or key, or everything that account or tenant was given before."""
+        handle = disguised(handle)
         self._revoked[handle] = max(at_us, self._revoked.get(handle, 0))
         if len(self._revoked) > self._prune_at:
             self._prune(at_us)
 
     def _is_revoked(self, handle: Handle, grant: Grant) -> bool:
-        at_us = self._revoked.get(handle)
+        at_us = self._revoked.get(disguised(handle))
         return at_us is not None and (handle.kind in _FOR_GOOD or grant.issued_us <= at_us)
 
     def _remember(self, digest: bytes, grant: Grant, deadline: float) -> tuple[Grant, float]:
