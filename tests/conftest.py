@@ -3,17 +3,49 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping
+import uuid
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
+import asyncpg
 import pytest
 from playwright.async_api import Browser, async_playwright
 
 from cameras.gst import GstCamera
+from camrelay.database import Database
 from camrelay.simulate.options import Options, Picture
 from camrelay.simulate.server import Simulator
+from postgres import running_postgres
 from processes import Relay, StartRelay
 from watching import ARGUMENTS, CHROMIUM
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Path]:
+    """The folder with the socket of a PostgreSQL server of this process's tests."""
+    with running_postgres() as folder:
+        yield folder
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A new and empty database, once of each kind that camrelay runs on."""
+    if request.param == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path / 'camrelay.db'}"
+    folder, name = request.getfixturevalue("postgres"), f"t{uuid.uuid4().hex}"
+    connection = await asyncpg.connect(host=str(folder), user="postgres", database="postgres")
+    await connection.execute(f"CREATE DATABASE {name}")
+    await connection.close()
+    return f"postgresql+asyncpg:///{name}?host={folder}&user=postgres"
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """The same, opened, with every table."""
+    opened = Database(database_url)
+    await opened.open()
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from camrelay import config
+from camrelay.camera_store import CameraStore
+from camrelay.database import Database
 from camrelay.errors import BadRequest, CameraExists, ConfigError, EgressDenied, NotFound
 from camrelay.lineup import Channel, Lineup
 from camrelay.sealing import Seal
-from camrelay.store import Store
 
 FIXED = config.Camera(id="door", url="rtsp://192.168.1.2/live")
 NEW = config.Camera(id="gate", url="rtsp://192.168.1.3/live", password="S3cret")
@@ -36,22 +37,22 @@ def stage() -> Stage:
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    made = Store(f"sqlite+aiosqlite:///{tmp_path}/camrelay.db", Seal(bytes(32)))
-    await made.open()
-    yield made
-    await made.close()
+async def store(tmp_path: Path) -> AsyncIterator[CameraStore]:
+    database = Database(f"sqlite+aiosqlite:///{tmp_path}/camrelay.db")
+    await database.open()
+    yield CameraStore(database, Seal(bytes(32)))
+    await database.close()
 
 
 @pytest.fixture
-async def lineup(stage: Stage, store: Store) -> Lineup:
+async def lineup(stage: Stage, store: CameraStore) -> Lineup:
     made = Lineup(config.Config(camera=(FIXED,)), store, attach=stage.attach, detach=stage.detach)
     await made.open()
     return made
 
 
 async def test_a_new_camera_connects_and_is_there_after_a_restart(
-    lineup: Lineup, stage: Stage, store: Store
+    lineup: Lineup, stage: Stage, store: CameraStore
 ) -> None:
     """Registering stores and attaches; the next start finds it behind the configured ones."""
     await lineup.add(NEW)
@@ -89,7 +90,7 @@ async def test_a_new_way_to_the_camera_starts_it_anew(
     assert stage.events == ["+door", "+gate", "-gate", "+gate"]
 
 
-async def test_removing_forgets_it(lineup: Lineup, stage: Stage, store: Store) -> None:
+async def test_removing_forgets_it(lineup: Lineup, stage: Stage, store: CameraStore) -> None:
     """Detached, gone from the list and from the store."""
     await lineup.add(NEW)
 
@@ -110,7 +111,7 @@ async def test_removing_forgets_it(lineup: Lineup, stage: Stage, store: Store) -
     ],
 )
 async def test_what_may_not_be_registered_leaves_no_trace(
-    lineup: Lineup, stage: Stage, store: Store, camera: config.Camera, error: type[Exception]
+    lineup: Lineup, stage: Stage, store: CameraStore, camera: config.Camera, error: type[Exception]
 ) -> None:
     """A taken id, a URL that is none, an address no camera may have: refused before anything happens."""
     with pytest.raises(error):

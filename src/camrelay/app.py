@@ -21,6 +21,8 @@ from camrelay.auth.gate import Gate
 from camrelay.auth.keys import KeyRing
 from camrelay.auth.lease import Handle, HandleKind
 from camrelay.auth.revocation import RevocationFile
+from camrelay.camera_store import CameraStore
+from camrelay.database import Database
 from camrelay.errors import NotReady
 from camrelay.fanout.hls.express import ExpressRunner
 from camrelay.fanout.hls.handler import HlsServer
@@ -39,7 +41,6 @@ from camrelay.rights import Rights
 from camrelay.sealing import Seal, load_key
 from camrelay.server import Route, build, guarded, listen, port_of
 from camrelay.snapshots import Snapshots
-from camrelay.store import Store
 
 logger = logging.getLogger("camrelay.server")
 
@@ -75,11 +76,10 @@ class App:
         self._hls = HlsServer(options.hls, directory)
         self._webrtc = WebrtcServer(options.webrtc)
         self._fleet = Fleet(options.ingest, options.egress)
-        self._store = Store(
-            options.store.url or f"sqlite+aiosqlite:///{directory / DATABASE}",
-            Seal(load_key(directory / STORE_KEY)),
-        )
-        self._lineup = Lineup(options, self._store, attach=self._attach, detach=self._detach)
+        self._database = Database(options.store.url or f"sqlite+aiosqlite:///{directory / DATABASE}")
+        self._seal = Seal(load_key(directory / STORE_KEY))
+        cameras = CameraStore(self._database, self._seal)
+        self._lineup = Lineup(options, cameras, attach=self._attach, detach=self._detach)
         self._decoder = Decoder()
         self._scout = Scout(options.egress, may_send_password=options.ingest.onvif_plain_passwords)
 
@@ -98,7 +98,7 @@ class App:
             if options.webrtc.enabled:
                 await self._webrtc.start()
             await self._fleet.start()
-            await self._store.open()
+            await self._database.open()
             await self._lineup.open()
             express = partial(ExpressRunner, find_viewer=self._gate.running, find_answer=self._hls.find)
             viewers = await self._listen(build(self._routes()), options.server.listen, express)
@@ -131,7 +131,7 @@ class App:
         if self._lag is not None:
             self._lag.cancel()
         await self._log.stop()
-        await self._store.close()
+        await self._database.close()
 
     def _attach(self, channel: Channel) -> None:
         camera, hub = channel.camera, channel.hub

@@ -163,6 +163,9 @@ class Camera(_Section, frozen=True):
     transport: Literal["tcp", "udp"] = "tcp"
     #: Who may watch without a token: "public" everybody, "private" nobody.
     visibility: Literal["private", "public"] = "private"
+    #: The tenant it belongs to, and the id of the account in it that owns it; "" is its operators' own.
+    tenant: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z")] = "main"
+    owner: Annotated[str, Meta(max_length=32)] = ""
 
 
 class Config(_Section, frozen=True):

@@ -28,6 +28,8 @@
     │   │   ├── TokenNotYetValid
     │   │   └── TokenRevoked
     │   ├── ScopeDenied              a sound token that does not reach this camera or action
+    │   ├── SignInFailed             not these credentials, or not yet
+    │   ├── NotConfirmed             signed in, and the password has to be given once more
     │   └── SessionEnded             the media session was good once and is over
     ├── ViewerError                  the viewer's request
     │   ├── BadRequest
@@ -35,10 +37,12 @@
     │   ├── NegotiationFailed        no common codec, bad SDP
     │   ├── PreconditionFailed
     │   ├── CameraExists             the id of a new camera is taken
+    │   ├── NameTaken                somebody else's, or used before
     │   └── NotFound
     ├── NotReady                     right request, wrong moment: say when to try again
     │   ├── StreamNotReady
     │   ├── Overloaded
+    │   ├── TooManyRequests          from this client, or for everybody
     │   └── StoreUnavailable         the database does not answer
     └── AuditError                   our own record
         ├── AuditUnavailable
@@ -215,6 +219,24 @@ class ScopeDenied(AccessDenied):
     code = "not_found"
 
 
+class SignInFailed(AccessDenied):
+    """Whoever tries to sign in has not shown who they are. It says nothing about which accounts there are."""
+
+    code = "sign_in_failed"
+
+
+class CodeRequired(SignInFailed):
+    """The password is right; the second factor is missing or wrong."""
+
+    code = "code_required"
+
+
+class NotConfirmed(AccessDenied):
+    """What is asked changes who may sign in: the password has to be given again first."""
+
+    code = "confirm_required"
+
+
 class SessionEnded(AccessDenied):
     """The media session existed and is over: expired, revoked or closed."""
 
@@ -269,6 +291,12 @@ class CameraExists(ViewerError):
     code = "camera_exists"
 
 
+class NameTaken(ViewerError):
+    """What should be one person's alone is somebody else's."""
+
+    code = "name_taken"
+
+
 class NotReady(CamrelayError):
     """The same request may succeed later.
 
@@ -293,6 +321,12 @@ class Overloaded(NotReady):
     """A limit of this server is reached."""
 
     code = "overloaded"
+
+
+class TooManyRequests(NotReady):
+    """More attempts than one client, or everybody together, may make."""
+
+    code = "too_many_requests"
 
 
 class StoreUnavailable(NotReady):

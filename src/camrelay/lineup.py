@@ -12,11 +12,11 @@ from types import MappingProxyType
 import msgspec
 
 from camrelay import config
+from camrelay.camera_store import CameraStore
 from camrelay.errors import BadRequest, CameraExists, NotFound
 from camrelay.fanout.hub import Hub
 from camrelay.ingest.egress import EgressPolicy, parse_camera_url
 from camrelay.model import CameraId
-from camrelay.store import Store
 
 #: What a camera's stream, or who may have it, depends on; a change of anything else leaves viewers alone.
 _STREAM_FIELDS = ("url", "username", "password", "transport", "visibility")
@@ -41,7 +41,7 @@ class Lineup:
     def __init__(
         self,
         options: config.Config,
-        store: Store,
+        store: CameraStore,
         *,
         attach: Callable[[Channel], None],
         detach: Callable[[Channel], Awaitable[None]],
