@@ -54,6 +54,8 @@ CORES = {
     "auth.token",
     "auth.totp",
     "auth.policy",
+    "auth.schedule",
+    "auth.share",
     "auth.lease",
     "auth.client",
     "auth.flood",
