@@ -268,3 +268,29 @@ def test_old_days_are_forgotten(make: Make, tmp_path: Path) -> None:
     assert [identity.network for identity in people.identify([*old, new])] == ["", "", "203.0.113.0/24"]
     assert people.pseudonyms("boris") == set()
     assert kept not in raw(tmp_path / "store")
+
+
+def test_whom_an_event_concerns_stands_in_it_by_pseudonym(make: Make) -> None:
+    """Somebody unknown becomes known by no such event."""
+    people = make()
+    (start,) = people.separate([make_event()], NOON_US)
+    read = AccessEvent(type=EventType.READ, ts_us=NOON_US, camera="", outcome="allow", subject="boss")
+    about = [msgspec.structs.replace(read, about=name) for name in ("anna", "nobody")]
+    one, two = people.separate(about, NOON_US)
+    assert (one.about, two.about) == (start.person, "")
+    assert people.pseudonyms("nobody") == set()
+
+
+def test_an_old_copy_forgets_again_and_only_once(make: Make) -> None:
+    """Case 66: whoever comes back later is somebody this database may know."""
+    people = make()
+    alias = people.alias("anna")
+    assert "anna" not in alias
+    people.separate([make_event(), make_event(2, subject="boris")], NOON_US)
+    assert people.carry_out({"e1": alias}) == 1
+    assert people.pseudonyms("anna") == set()
+    people.separate([make_event(3)], NOON_US)
+    assert people.carry_out({"e1": alias}) == -1
+    assert make().carry_out({"e1": alias, "e2": people.alias("nobody")}) == -1
+    assert people.pseudonyms("anna") and people.pseudonyms("boris")
+    assert people.carry_out({"e3": alias, "e4": people.alias("boris")}) == 2

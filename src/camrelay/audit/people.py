@@ -17,7 +17,7 @@ import hmac
 import ipaddress
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -58,6 +58,7 @@ CREATE TABLE IF NOT EXISTS sidecars (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS sidecars_of ON sidecars (person);
 CREATE TABLE IF NOT EXISTS day_keys (day TEXT PRIMARY KEY, key BLOB);
+CREATE TABLE IF NOT EXISTS erasures (id TEXT PRIMARY KEY);
 """
 
 _SIDECARS = """
@@ -191,16 +192,30 @@ class People:
             How many records no longer tell who they are about; -1 when nobody was known by that name.
         """
         with self._transaction() as database:
-            person = database.execute(
-                "SELECT id FROM people WHERE lookup = ?", (self._lookup(subject),)
-            ).fetchone()
-            count = -1
-            if person is not None:
-                count = database.execute("DELETE FROM sidecars WHERE person = ?", person).rowcount
-                database.execute("DELETE FROM pseudonyms WHERE person = ?", person)
-                database.execute("DELETE FROM people WHERE id = ?", person)
+            count = self._forget(database, self._lookup(subject))
         self._leave_no_trace()
         return count
+
+    def alias(self, subject: str) -> str:
+        """What files beside the database call somebody; without `people.key` nobody can tell whom they mean."""
+        return self._lookup(subject).hex()
+
+    def carry_out(self, erasures: Mapping[str, str]) -> int:
+        """Forgets whoever has these aliases, by the id of their erasure, unless it was carried out here.
+
+        An old copy of the database knows people again who were forgotten since, and none of these ids;
+        somebody who came back after an erasure is not forgotten by it a second time.
+
+        Returns:
+            How many records no longer tell who they are about; -1 when nobody was known by those names.
+        """
+        counts = [-1]
+        with self._transaction() as database:
+            for id, alias in erasures.items():
+                if database.execute("INSERT OR IGNORE INTO erasures VALUES (?)", (id,)).rowcount:
+                    counts.append(self._forget(database, bytes.fromhex(alias)))
+        self._leave_no_trace()
+        return -1 if max(counts) < 0 else sum(count for count in counts if count > 0)
 
     def purge(self, before: str) -> int:
         """Forgets what was kept beside the records of earlier days, and people of whom nothing else is known.
@@ -213,6 +228,16 @@ class People:
             database.execute("DELETE FROM people WHERE id NOT IN (SELECT person FROM sidecars)")
             database.execute("DELETE FROM pseudonyms WHERE person NOT IN (SELECT id FROM people)")
         self._leave_no_trace()
+        return count
+
+    def _forget(self, database: sqlite3.Connection, lookup: bytes) -> int:
+        person = database.execute("SELECT id FROM people WHERE lookup = ?", (lookup,)).fetchone()
+        if person is None:
+            return -1
+        self._cache.clear()
+        count = database.execute("DELETE FROM sidecars WHERE person = ?", person).rowcount
+        database.execute("DELETE FROM pseudonyms WHERE person = ?", person)
+        database.execute("DELETE FROM people WHERE id = ?", person)
         return count
 
     @contextmanager
