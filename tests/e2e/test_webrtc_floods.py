@@ -19,7 +19,7 @@ from camrelay.simulate.options import Picture
 from stage import CAMERA, Stage
 from whep_client import WhepClient, offer
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 
 PICTURE = Picture(width=320, height=180, bitrate_bps=300_000, gop_pictures=25)
 

@@ -14,7 +14,7 @@ from camrelay.simulate.options import Picture
 from links import Link
 from stage import CAMERA, Stage, decoded, more, stats, watch
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 
 #: As cameras send it: about nine packets per access unit.
 PICTURE = Picture(width=1280, height=720, bitrate_bps=2_000_000, gop_pictures=50)
