@@ -103,25 +103,31 @@ def details(
     )
 
 
+def cipher(subject_key: bytes) -> AESGCM:
+    """What seals and opens a person's details; to be kept, as making one takes longer than using it."""
+    assert len(subject_key) == KEY_BYTES
+    return AESGCM(hmac.digest(subject_key, _SEALING, "sha256"))
+
+
 def seal(
-    details: Details, trace: Trace, *, event_id: str, subject_key: bytes, salt: bytes, nonce: bytes
+    details: Details, trace: Trace, *, event_id: str, cipher: AESGCM, salt: bytes, nonce: bytes
 ) -> tuple[Sidecar, bytes]:
     """The sidecar of an event, and the commitment to it that goes into the envelope.
 
     Args:
         event_id: of the event; a sidecar fits no other.
+        cipher: of the person.
         salt: SALT_BYTES of randomness; hides what is committed to from whoever guesses.
         nonce: NONCE_BYTES that were never used with this key.
     """
-    assert len(subject_key) == KEY_BYTES
     assert len(salt) == SALT_BYTES
     assert len(nonce) == NONCE_BYTES
     plain = salt + msgspec.json.encode(details)
-    sealed = AESGCM(_sealing_key(subject_key)).encrypt(nonce, plain, event_id.encode())
+    sealed = cipher.encrypt(nonce, plain, event_id.encode())
     return Sidecar(trace, nonce + sealed), _commit(plain, trace, event_id)
 
 
-def unseal(sidecar: Sidecar, commitment: bytes, *, event_id: str, subject_key: bytes) -> Details:
+def unseal(sidecar: Sidecar, commitment: bytes, *, event_id: str, cipher: AESGCM) -> Details:
     """The details of an event, checked against the commitment in its envelope.
 
     Raises:
@@ -129,7 +135,7 @@ def unseal(sidecar: Sidecar, commitment: bytes, *, event_id: str, subject_key: b
     """
     nonce, sealed = sidecar.blob[:NONCE_BYTES], sidecar.blob[NONCE_BYTES:]
     try:
-        plain = AESGCM(_sealing_key(subject_key)).decrypt(nonce, sealed, event_id.encode())
+        plain = cipher.decrypt(nonce, sealed, event_id.encode())
     except (InvalidTag, ValueError):
         raise ChainBroken("the details cannot be opened with this key") from None
     if not hmac.compare_digest(_commit(plain, sidecar.trace, event_id), commitment):
@@ -138,6 +144,8 @@ def unseal(sidecar: Sidecar, commitment: bytes, *, event_id: str, subject_key: b
 
 
 def _clip(text: str, limit: int) -> str:
+    if text.isascii():
+        return text[:limit]
     # Headers that are no UTF-8 arrive with lone surrogates, which JSON cannot carry.
     return text[:limit].encode(errors="replace").decode()
 
@@ -146,12 +154,8 @@ def _commit(plain: bytes, trace: Trace, event_id: str) -> bytes:
     # Each part behind its length: no two different sidecars are the same bytes. The salt is the plain text's
     # first part, so the network and the hash are hidden by it as well.
     parts = (plain, event_id.encode(), trace.network.encode(), trace.address_hash.encode())
-    hashed = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    hashed = b"".join([len(part).to_bytes(4, "big") + part for part in parts])
     return hashlib.sha256(_COMMITMENT + hashed).digest()
-
-
-def _sealing_key(subject_key: bytes) -> bytes:
-    return hmac.digest(subject_key, _SEALING, "sha256")
 
 
 def _mac(key: bytes, message: bytes) -> str:

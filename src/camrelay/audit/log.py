@@ -260,7 +260,7 @@ class AccessLog:
         """Makes the lines of entries, and the people in them durable beside the log."""
         if not entries:
             return
-        records = self._people.separate((entry.event for entry in entries), self._utc_us())
+        records = self._people.separate([entry.event for entry in entries], self._utc_us())
         for entry, record in zip(entries, records, strict=True):
             entry.line = serialize(record)
 

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import datetime
 import errno
+import functools
 import hashlib
 import hmac
 import ipaddress
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,18 +26,18 @@ import msgspec
 
 from camrelay.audit.identity import (
     KEY_BYTES,
-    NONCE_BYTES,
-    SALT_BYTES,
+    Details,
     IpMode,
     Sidecar,
     Trace,
+    cipher,
     details,
     pseudonym,
-    seal,
     trace,
     unseal,
 )
 from camrelay.audit.record import Record
+from camrelay.audit.sidecars import Ids, Sidecars
 from camrelay.errors import ChainBroken, ConfigError
 from camrelay.model import AccessEvent, EventType
 from camrelay.sealing import Seal, load_key
@@ -44,10 +45,11 @@ from camrelay.sealing import Seal, load_key
 DATABASE = "people.db"
 KEY = "people.key"
 
-#: People whose keys are kept open in memory: some megabytes.
+#: People whose keys, and addresses whose hashes, are kept in memory: some megabytes.
 _CACHE_LIMIT = 10_000
 #: How long another process, one that erases somebody, may hold the database.
 _BUSY_S = 1.0
+_DAY_US = 86_400_000_000
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS people (id INTEGER PRIMARY KEY, lookup BLOB UNIQUE, name BLOB, key BLOB);
@@ -93,10 +95,13 @@ class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
     agent: str = ""
 
 
-class _Person(msgspec.Struct):
-    id: int
-    key: bytes
-    pseudonyms: dict[str, str] = msgspec.field(default_factory=dict)
+class _Person:
+    def __init__(self, id: int, key: bytes) -> None:
+        self.id = id
+        self.key = key
+        self.cipher = cipher(key)
+        #: By month.
+        self.pseudonyms: dict[str, str] = {}
 
 
 class People:
@@ -112,7 +117,9 @@ class People:
     def __init__(self, directory: Path, mode: IpMode = IpMode.KEYED) -> None:
         self._directory = directory
         self._mode = mode
-        self._cache: dict[bytes, _Person] = {}
+        self._cache: dict[str, _Person] = {}
+        self._origins: dict[tuple[str, str], tuple[Details, Trace]] = {}
+        self._ids = Ids()
         self._version = -1
         self._day = ""
         self._day_key = b""
@@ -144,13 +151,13 @@ class People:
             self._database.close()
             self._database = None
 
-    def separate(self, events: Iterable[AccessEvent], now_us: int) -> list[Record]:
+    def separate(self, events: Sequence[AccessEvent], now_us: int) -> list[Record]:
         """The lines of events, without the people in them, who are durable beside the log on return."""
+        sidecars = Sidecars(self._ids.take(len(events), now_us))
         with self._transaction() as database:
             self._turn_to(_day(now_us))
-            rows: list[tuple[str, int, str, str, str, bytes]] = []
-            records = [self._record(event, rows) for event in events]
-            database.executemany("INSERT INTO sidecars VALUES (?, ?, ?, ?, ?, ?)", rows)
+            records = [self._record(event, sidecars) for event in events]
+            sidecars.write(database)
         if self._has_turned:
             self._has_turned = not self._empty_journal()
         return records
@@ -197,7 +204,7 @@ class People:
         return count
 
     def alias(self, subject: str) -> str:
-        """What files beside the database call somebody; without `people.key` nobody can tell whom they mean."""
+        """What files beside the database call somebody; without `people.key` nobody knows whom they mean."""
         return self._lookup(subject).hex()
 
     def carry_out(self, erasures: Mapping[str, str]) -> int:
@@ -252,18 +259,21 @@ class People:
                 (version,) = database.execute("PRAGMA data_version").fetchone()
                 if version != self._version:
                     self._version = version
-                    self._cache.clear()
-                    self._day = ""
+                    self._forget_all()
                 yield database
                 database.execute("COMMIT")
             except BaseException:
-                self._cache.clear()
-                self._day = ""
+                self._forget_all()
                 if database.in_transaction:
                     database.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
             raise OSError(errno.EIO, f"people.db: {error.sqlite_errorname}") from None
+
+    def _forget_all(self) -> None:
+        """Of what the database knows better."""
+        self._cache.clear()
+        self._day = ""
 
     def _leave_no_trace(self) -> None:
         if not self._empty_journal():
@@ -291,10 +301,22 @@ class People:
             self._database.execute("INSERT INTO day_keys VALUES (?, ?)", (day, sealed))
         else:
             self._day_key = bytes.fromhex(self._seal.open(row[0], f"day/{day}"))
+        # Visitors without a name have a new key as well.
+        self._cache.pop("", None)
+        self._origins.clear()
         self._day, self._has_turned = day, True
 
-    def _record(self, event: AccessEvent, rows: list[tuple[str, int, str, str, str, bytes]]) -> Record:
-        record = Record(
+    def _record(self, event: AccessEvent, sidecars: Sidecars) -> Record:
+        # The end of a viewing must not bring somebody back who was forgotten while it ran.
+        is_end = event.type is EventType.STOP
+        person = self._person(event.subject, may_be_new=not is_end)
+        name = id = commitment = ""
+        if person is not None and event.subject:
+            name = self._pseudonym(person, _month(event.ts_us))
+        if person is not None and not is_end and (event.subject or event.address or event.agent):
+            sealed, clear = self._origin(event.address, event.agent)
+            id, commitment = sidecars.add(sealed, clear, person.id, person.cipher, self._day)
+        return Record(
             type=event.type,
             ts_us=event.ts_us,
             camera=event.camera,
@@ -302,33 +324,30 @@ class People:
             protocol=event.protocol,
             viewing=event.viewing,
             session=event.session,
+            person=name,
             reason=event.reason,
             bytes_sent=event.bytes_sent,
             duration_ms=event.duration_ms,
             count=event.count,
+            id=id,
+            commitment=commitment,
             about=self._about(event),
             target=event.target,
         )
-        # The end of a viewing must not bring somebody back who was forgotten while it ran.
-        person = self._person(event.subject, may_be_new=event.type is not EventType.STOP)
-        if person is None:
-            return record
-        name = self._pseudonym(person, _month(event.ts_us)) if event.subject else ""
-        record = msgspec.structs.replace(record, person=name)
-        if event.type is EventType.STOP or not (event.subject or event.address or event.agent):
-            return record
-        address = ipaddress.ip_address(event.address) if event.address else None
-        kept, id = trace(address, self._mode, self._day_key), os.urandom(8).hex()
-        sidecar, commitment = seal(
-            details(address, self._mode, user_agent=event.agent),
-            kept,
-            event_id=id,
-            subject_key=person.key,
-            salt=os.urandom(SALT_BYTES),
-            nonce=os.urandom(NONCE_BYTES),
-        )
-        rows.append((id, person.id, self._day, kept.network, kept.address_hash, sidecar.blob))
-        return msgspec.structs.replace(record, id=id, commitment=commitment.hex())
+
+    def _origin(self, text: str, agent: str) -> tuple[Details, Trace]:
+        """What is kept of where an event came from, to be sealed and in the clear."""
+        origin = self._origins.get((text, agent))
+        if origin is None:
+            address = ipaddress.ip_address(text) if text else None
+            origin = (
+                details(address, self._mode, user_agent=agent),
+                trace(address, self._mode, self._day_key),
+            )
+            if len(self._origins) >= _CACHE_LIMIT:
+                self._origins.clear()
+            self._origins[text, agent] = origin
+        return origin
 
     def _about(self, event: AccessEvent) -> str:
         """The pseudonym of whom an event concerns; nobody becomes known by that."""
@@ -337,9 +356,9 @@ class People:
 
     def _person(self, subject: str, *, may_be_new: bool) -> _Person | None:
         assert self._database is not None
-        lookup = self._lookup(subject) if subject else self._lookup("", self._day)
-        if (known := self._cache.get(lookup)) is not None:
+        if (known := self._cache.get(subject)) is not None:
             return known
+        lookup = self._lookup(subject) if subject else self._lookup("", self._day)
         row = self._database.execute("SELECT id, key FROM people WHERE lookup = ?", (lookup,)).fetchone()
         if row is not None:
             person = _Person(row[0], bytes.fromhex(self._seal.open(row[1], "person/key")))
@@ -357,7 +376,7 @@ class People:
             return None
         if len(self._cache) >= _CACHE_LIMIT:
             self._cache.clear()
-        self._cache[lookup] = person
+        self._cache[subject] = person
         return person
 
     def _pseudonym(self, person: _Person, month: str) -> str:
@@ -377,7 +396,7 @@ class People:
             return Identity(subject)
         subject_key = bytes.fromhex(self._seal.open(key, "person/key"))
         commitment = _digest(record.commitment)
-        kept = unseal(sidecar, commitment, event_id=record.id, subject_key=subject_key)
+        kept = unseal(sidecar, commitment, event_id=record.id, cipher=cipher(subject_key))
         return Identity(subject, sidecar.trace.network, kept.ip, kept.user_agent)
 
 
@@ -394,8 +413,13 @@ def _text(subject: str) -> str:
 
 
 def _day(us: int) -> str:
-    return str(datetime.datetime.fromtimestamp(us / 1e6, datetime.UTC).date())
+    return _date(us // _DAY_US)
 
 
 def _month(us: int) -> str:
     return _day(us)[:7]
+
+
+@functools.lru_cache(maxsize=16)
+def _date(days: int) -> str:
+    return str(datetime.date(1970, 1, 1) + datetime.timedelta(days))
