@@ -50,6 +50,7 @@ TARGETS = (
     Target("P6", "delay added at 2,000 viewers, p99", "p6_delay_p99_ms_2000", at_most=40),
     Target("P7", "LL-HLS behind live, p50 (hold-back and a part)", "p7_hls_behind_p50_ms", at_most=800),
     Target("P8", "revocation to last media byte, p99", "p8_revocation_p99_s", at_most=1.0),
+    Target("E", "authorization of an HLS request, p99", "auth_hls_p99_us", at_most=20),
     Target("P9", "memory per WebRTC viewer", "p9_kb_per_webrtc_viewer", at_most=120),
     Target("P9", "memory per HLS viewer", "p9_kb_per_hls_viewer", at_most=30),
     Target("P10", "throughput lost by the access record", "p10_throughput_loss_percent", at_most=1),

@@ -21,6 +21,7 @@ COMMANDS = {
     "loadclient": ("p1_client_viewers_gro_on", "p1_client_viewers_gro_off"),
     "mixed": ("mixed_viewers", "mixed_reboots", "mixed_loop_lag_p99_ms"),
     "revoke": ("p8_sessions",),
+    "auth": ("auth_hls_p99_us", "auth_token_p50_us", "auth_session_p50_us"),
     "start": ("p5_chromium_start_p50_ms", "p5_chromium_behind_p50_ms"),
 }
 
