@@ -29,6 +29,7 @@ from camrelay.fanout.hls.handler import HlsServer
 from camrelay.fanout.hub import Hub
 from camrelay.fanout.webrtc.server import WebrtcServer
 from camrelay.find import Finder
+from camrelay.ingest.budget import Budget
 from camrelay.ingest.decoder import Decoder
 from camrelay.ingest.fleet import Fleet
 from camrelay.ingest.scout import Scout
@@ -37,6 +38,7 @@ from camrelay.model import Action, EndReason, Protocol, Viewer
 from camrelay.pages import Pages
 from camrelay.places import DATABASE, KEYS, REVOCATIONS, STORE_KEY
 from camrelay.records import Records
+from camrelay.refusal_store import RefusalStore
 from camrelay.rights import Rights
 from camrelay.sealing import Seal, load_key
 from camrelay.server import Route, build, guarded, listen, port_of
@@ -77,11 +79,15 @@ class App:
         self._webrtc = WebrtcServer(options.webrtc)
         self._fleet = Fleet(options.ingest, options.egress)
         self._database = Database(options.store.url or f"sqlite+aiosqlite:///{directory / DATABASE}")
+        self._budget = Budget(RefusalStore(self._database), self._seal)
+        self._fleet = Fleet(options.ingest, options.egress, budget=self._budget)
         self._seal = Seal(load_key(directory / STORE_KEY))
         cameras = CameraStore(self._database, self._seal)
         self._lineup = Lineup(options, cameras, attach=self._attach, detach=self._detach)
         self._decoder = Decoder()
-        self._scout = Scout(options.egress, may_send_password=options.ingest.onvif_plain_passwords)
+        self._scout = Scout(
+            options.egress, may_send_password=options.ingest.onvif_plain_passwords, budget=self._budget
+        )
 
     async def start(self) -> None:
         """Starts everything; when it returns, viewers are served.
@@ -98,6 +104,7 @@ class App:
             if options.webrtc.enabled:
                 await self._webrtc.start()
             await self._fleet.start()
+            await self._budget.open()
             await self._database.open()
             await self._lineup.open()
             express = partial(ExpressRunner, find_viewer=self._gate.running, find_answer=self._hls.find)

@@ -5,6 +5,7 @@
     ├── SourceError                  the camera's side
     │   ├── CameraUnreachable
     │   ├── CameraAuthFailed
+    │   ├── CredentialsOnHold        refused twice: not shown again for a while
     │   ├── StreamNotFound
     │   ├── UnsupportedCodec
     │   ├── StreamInterrupted
@@ -95,6 +96,20 @@ class CameraAuthFailed(SourceError):
     """The camera refused the credentials. Trying again may lock the account (camera fault F11)."""
 
     code = "credentials_refused"
+
+
+class CredentialsOnHold(SourceError):
+    """The camera refused these credentials twice; they are not shown to it before a moment.
+
+    Attributes:
+        retry_at_us: that moment, in UTC microseconds.
+    """
+
+    code = "credentials_on_hold"
+
+    def __init__(self, retry_at_us: int) -> None:
+        super().__init__("the camera refused these credentials twice; they are not tried again yet")
+        self.retry_at_us = retry_at_us
 
 
 class StreamNotFound(SourceError):

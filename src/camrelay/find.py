@@ -15,7 +15,15 @@ from aiohttp import web
 from msgspec import Meta
 
 from camrelay import config
-from camrelay.errors import BadRequest, ConfigError, NotFound, Overloaded, SourceError, WorkerLost
+from camrelay.errors import (
+    BadRequest,
+    ConfigError,
+    CredentialsOnHold,
+    NotFound,
+    Overloaded,
+    SourceError,
+    WorkerLost,
+)
 from camrelay.fanout.hub import Hub
 from camrelay.ingest.decoder import Decoder
 from camrelay.ingest.device import Device, Profile
@@ -58,10 +66,12 @@ class ProbeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Finding(msgspec.Struct, frozen=True):
     """What a probe found. `reason` is why the device could not be asked, "" when it was, or is none.
 
-    `device` is None for a URL, `stream` is None while no stream was chosen.
+    `device` is None for a URL, `stream` is None while no stream was chosen. `retry_at_us` (UTC) is set when
+    the device was not asked, because it refused these credentials twice.
     """
 
     reason: str = ""
+    retry_at_us: int | None = None
     device: Device | None = None
     stream: Report | None = None
 
@@ -126,6 +136,8 @@ class Finder:
         access = Access(wanted.host, wanted.port, wanted.username, wanted.password, wanted.tls)
         try:
             device = await self._scout.describe(access)
+        except CredentialsOnHold as e:
+            return json_response(Finding(reason=e.code, retry_at_us=e.retry_at_us))
         except SourceError as e:
             return json_response(Finding(reason=e.code))
         if not wanted.profile:

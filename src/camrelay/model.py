@@ -89,6 +89,13 @@ class CameraStatus(msgspec.Struct, frozen=True):
 
 class Action(enum.StrEnum):
     """What a grant allows."""
+class Refusal(msgspec.Struct, frozen=True):
+    """How often in a row a camera refused an account, and when last (UTC microseconds)."""
+
+    count: int
+    last_us: int
+
+
 
     WATCH = "watch"
     SNAPSHOT = "snapshot"

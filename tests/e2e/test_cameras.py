@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -86,6 +88,52 @@ async def test_what_cannot_be_registered_says_why(relay: Relay) -> None:
     """Abuse cases 37, 43, 44, 54: refused with a problem, and nothing is stored."""
     for body, status, code in (
         ({"id": "cam1", "url": "rtsp://127.0.0.1/"}, 409, "camera_exists"),
+async def test_a_refused_password_is_shown_twice_whatever_happens(start_relay: StartRelay) -> None:
+    """Camera fault F11: not after a restart, not by a probe, not over ONVIF; nothing shows it anywhere."""
+    shown: list[str] = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while head := (await reader.readuntil(b"\r\n\r\n")).decode():
+                if "Authorization:" in head:
+                    shown.append(head)
+                number = next(line for line in head.split("\r\n") if line.startswith("CSeq:"))
+                challenge = 'WWW-Authenticate: Digest realm="camera", nonce="1"'
+                writer.write(f"RTSP/1.0 401 Unauthorized\r\n{number}\r\n{challenge}\r\n\r\n".encode())
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with server, OnvifDevice(password="right") as device:
+        relay = await start_relay({}, {"server": 'log_level = "debug"'})
+        url = f"rtsp://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        account = {"username": "admin", "password": CANARY}
+
+        async def held() -> bool:
+            view = (await manage(relay, "GET", "/v1/cameras/gate")).json
+            minutes = ((view["retry_at_us"] or 0) / 1e6 - time.time()) / 60
+            return view["reason"].startswith("credentials_") and 25 < minutes <= 30
+
+        await manage(relay, "POST", "/v1/cameras", {"id": "gate", "url": url, **account})
+        await until(held, "two refusals")
+        await relay.stop()
+        await relay.start()
+        await until(held, "the hold after a restart")
+        over_rtsp = await manage(relay, "POST", "/v1/probe", {"url": url, **account})
+        over_onvif = await manage(
+            relay, "POST", "/v1/probe", {"host": "127.0.0.1", "port": device.port, **account}
+        )
+        metrics = await relay.get("/metrics", port=relay.metrics_port)
+
+        assert over_rtsp.json["stream"]["reason"] == "credentials_on_hold"
+        assert over_onvif.json["reason"] == "credentials_on_hold"
+        assert over_onvif.json["retry_at_us"] > time.time_ns() // 1000
+        assert len(shown) == 2
+        assert device.calls == []
+        for text in (over_rtsp.text, over_onvif.text, metrics or ""):
+            assert CANARY not in text
+        assert CANARY.encode() not in everything_on_disk(relay.folder)
+
+
         ({"id": "new", "url": "rtsp://169.254.169.254/"}, 422, "egress_denied"),
         ({"id": "new", "url": "rtsp://admin:x@127.0.0.1/"}, 422, "config"),
         ({"id": "new", "url": "file:///etc/passwd"}, 422, "config"),

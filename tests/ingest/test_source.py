@@ -13,9 +13,10 @@ import pytest
 
 from builders import PARAMS, SPS_720P, make_params
 from camrelay import config, metrics
-from camrelay.errors import ConfigError, WorkerLost
+from camrelay.errors import CameraAuthFailed, ConfigError, CredentialsOnHold, WorkerLost
 from camrelay.ingest import feed
 from camrelay.ingest.backoff import REFUSED_WAIT_S
+from camrelay.ingest.budget import Budget
 from camrelay.ingest.egress import EgressPolicy
 from camrelay.ingest.source import FAILING_AFTER, Listener, Source, Turnstile
 from camrelay.model import CLOCK_RATE, CameraState
@@ -85,6 +86,7 @@ async def source(
     options: config.Ingest = OPTIONS,
     egress: tuple[str, ...] = (),
     turnstile: Turnstile | None = None,
+    budget: Budget | None = None,
     **camera: str,
 ) -> AsyncIterator[asyncio.Task[None]]:
     """A camera at a private address, started; stopped in the end."""
@@ -95,6 +97,7 @@ async def source(
             egress=EgressPolicy(config.Egress(allow=egress)),
             line=line,
             turnstile=turnstile or Turnstile(4),
+            budget=budget or Budget(),
             publish=recorder.publish,
             report=recorder.report,
         ).run()
@@ -264,6 +267,36 @@ class TestFailure:
         assert len(line.starts) == 2
         assert status.retry_at_us is not None
         assert status.retry_at_us - time.time_ns() // 1000 > (REFUSED_WAIT_S - PATIENCE_S) * 1_000_000
+
+    async def test_what_others_tried_counts(self, line: FakeLine, recorder: Recorder) -> None:
+        """Two refusals at this camera, over whatever protocol: not dialled, and people see until when."""
+        budget = Budget()
+        account = budget.account("10.1.2.3", "admin", CANARY)
+        for _ in range(2):
+            with contextlib.suppress(CameraAuthFailed):
+                async with budget.showing(account):
+                    raise CameraAuthFailed("no")
+
+        async with source(line, recorder, budget=budget, username="admin", password=CANARY):
+            await recorder.until_state(OFFLINE, "credentials_on_hold")
+            status = recorder.statuses[-1]
+
+        assert line.starts == []
+        assert status.retry_at_us is not None
+        assert status.retry_at_us - time.time_ns() // 1000 > (REFUSED_WAIT_S - PATIENCE_S) * 1_000_000
+
+    async def test_what_it_tried_counts_for_others(self, line: FakeLine, recorder: Recorder) -> None:
+        """A probe of the same camera is told to wait."""
+        budget = Budget()
+        async with source(line, recorder, budget=budget, username="admin", password=CANARY):
+            for _ in range(2):
+                await line.dialled()
+                line.ended("credentials_refused")
+            await recorder.until(lambda: len(recorder.reasons) == 2)
+
+        with pytest.raises(CredentialsOnHold):
+            async with budget.showing(budget.account("10.1.2.3", "admin", CANARY)):
+                pytest.fail("it was shown")
 
     async def test_a_dead_worker_is_not_held_against_the_camera(
         self, line: FakeLine, recorder: Recorder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from camrelay.errors import ConfigError
 _REASONS = {
     "unreachable": "it does not answer",
     "credentials_refused": "it refuses the user name or the password",
+    "credentials_on_hold": "it refused this user name and password twice, and might lock the account",
     "stream_not_found": "it has no stream at this path",
     "unsupported_codec": "it offers no video",
     "interrupted": "it stopped before there was a picture",
@@ -82,7 +84,7 @@ def _question(target: str) -> tuple[str, dict[str, Any] | None]:
 
 def _lines(finding: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if finding["reason"]:
-        yield "device", _REASONS.get(finding["reason"], finding["reason"])
+        yield "device", _reason(finding)
     if device := finding["device"]:
         yield "device", f"{device['manufacturer']} {device['model']}, firmware {device['firmware']}"
         for profile in device["profiles"]:
@@ -94,7 +96,7 @@ def _lines(finding: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _stream(stream: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if stream["reason"]:
-        yield "camera", _REASONS.get(stream["reason"], stream["reason"])
+        yield "camera", _reason(stream)
         return
     video = stream["video"]
     yield "video", f"{video['codec']} {video['profile']}, {video['width']}x{video['height']}"
@@ -107,6 +109,14 @@ def _stream(stream: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield name, "works" if stream[key]["works"] else "does not work"
         for remark in stream[key]["remarks"]:
             yield "", remark
+
+
+def _reason(found: dict[str, Any]) -> str:
+    text: str = _REASONS.get(found["reason"], found["reason"])
+    if found.get("retry_at_us") is None:
+        return text
+    retry_at = datetime.datetime.fromtimestamp(found["retry_at_us"] / 1e6).astimezone()
+    return f"{text}; next try at {retry_at:%H:%M}"
 
 
 def _profile(profile: dict[str, Any]) -> str:

@@ -21,6 +21,8 @@ from camrelay.ingest import feed
 from camrelay.ingest.backoff import Backoff
 from camrelay.ingest.egress import EgressPolicy
 from camrelay.ingest.source import Listener, Publish, Report, Source, Turnstile
+from camrelay.ingest.budget import Budget
+from camrelay.ingest.demand import Demand
 
 logger = logging.getLogger("camrelay.ingest")
 
@@ -41,12 +43,18 @@ class Fleet:
     Raises:
         ConfigError: the egress networks cannot be understood.
     """
+    Args:
+        budget: the refusals that accounts have left; shared with whoever else shows them.
 
-    def __init__(self, options: config.Ingest, egress: config.Egress) -> None:
+
+    def __init__(
+        self, options: config.Ingest, egress: config.Egress, *, budget: Budget | None = None
+    ) -> None:
         self._options = options
         self._egress = EgressPolicy(egress)
         self._turnstile = Turnstile(options.connect_concurrency)
         self._workers: list[_Worker] = []
+        self._budget = budget or Budget()
         self._workers_made = 0
         self._cameras: dict[str, _Camera] = {}
         self._is_started = False
@@ -80,6 +88,7 @@ class Fleet:
             publish=publish,
             report=status,
         )
+            budget=self._budget,
         worker.cameras += 1
         self._cameras[camera.id] = _Camera(source, worker)
         if self._is_started:

@@ -9,7 +9,13 @@ import re
 
 import msgspec
 
-from camrelay.errors import CameraAuthFailed, CameraUnreachable, EgressDenied, WorkerLost
+from camrelay.errors import (
+    CameraAuthFailed,
+    CameraUnreachable,
+    CredentialsOnHold,
+    EgressDenied,
+    WorkerLost,
+)
 
 #: Viewers who join wait for a key frame, and HLS segments want to begin with one.
 LONG_GOP_S = 4.0
@@ -73,7 +79,8 @@ class Report(msgspec.Struct, frozen=True):
     """What a probe found. `reason` is an error code of errors.py, "" when pictures came.
 
     `authenticated` is None while that is not known. `sdp` is the camera's own, without its secrets. `jpeg` is
-    the first key frame, b"" when none could be decoded; JSON has it in base64.
+    the first key frame, b"" when none could be decoded; JSON has it in base64. `retry_at_us` (UTC) is set
+    when the camera was not asked, because it refused these credentials twice.
     """
 
     reason: str = ""
@@ -85,6 +92,7 @@ class Report(msgspec.Struct, frozen=True):
     hls: Verdict | None = None
     webrtc: Verdict | None = None
     jpeg: bytes = b""
+    retry_at_us: int | None = None
 
 
 class Seen:
@@ -140,11 +148,12 @@ def profile_name(sps: bytes) -> str:
 
 def failed(reason: str, sdp: str = "") -> Report:
     """The report of a stream that did not play."""
+    refused = {CameraAuthFailed.code, CredentialsOnHold.code}
     unreached = {CameraUnreachable.code, EgressDenied.code, WorkerLost.code}
     return Report(
         reason=reason,
         reachable=reason not in unreached,
-        authenticated=None if reason in unreached else reason != CameraAuthFailed.code,
+        authenticated=None if reason in unreached else reason not in refused,
         audio=audio_of(sdp),
         sdp=without_secrets(sdp),
     )

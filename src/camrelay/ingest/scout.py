@@ -8,7 +8,8 @@ from __future__ import annotations
 import msgspec
 
 from camrelay import config
-from camrelay.errors import CameraUnreachable, WorkerLost
+from camrelay.errors import CameraAuthFailed, CameraUnreachable, CredentialsOnHold, WorkerLost
+from camrelay.ingest.budget import Budget
 from camrelay.ingest.device import Device, Question, bracketed
 from camrelay.ingest.discovery import PORT
 from camrelay.ingest.egress import CameraUrl, EgressPolicy, parse_camera_url
@@ -40,12 +41,16 @@ class Scout:
 
     Args:
         may_send_password: whether a device that takes nothing else may be shown the password itself.
+        budget: the refusals that accounts have left; shared with those who read cameras.
     """
 
-    def __init__(self, egress: config.Egress, *, may_send_password: bool = False) -> None:
+    def __init__(
+        self, egress: config.Egress, *, may_send_password: bool = False, budget: Budget | None = None
+    ) -> None:
         self._allow = egress.allow
         self._policy = EgressPolicy(egress)
         self._may_send_password = may_send_password
+        self._budget = budget or Budget()
         self._errands = Errands()
 
     async def address(self, host: str) -> str:
@@ -63,10 +68,10 @@ class Scout:
             ConfigError: the host is no host.
             EgressDenied: the device, or a service it names, is where no camera may be.
             CameraUnreachable, CameraAuthFailed, BadAnswer: it does not answer, or not so.
+            CredentialsOnHold: it refused these credentials twice, and is not asked.
             Overloaded, WorkerLost: not its fault.
         """
-        question = await self._question(access)
-        answer = await self._errands.run("onvif", msgspec.json.encode(question), limit_s=DESCRIBE_S)
+        answer = await self._ask_device(await self._question(access), DESCRIBE_S)
         return msgspec.json.decode(answer, type=Device)
 
     async def synchronize(self, access: Access, profile: str) -> None:
@@ -76,7 +81,7 @@ class Scout:
             SourceError: as of `describe`.
         """
         question = msgspec.structs.replace(await self._question(access), profile=profile)
-        await self._errands.run("onvif", msgspec.json.encode(question), limit_s=SYNCHRONIZE_S)
+        await self._ask_device(question, SYNCHRONIZE_S)
 
     async def probe(self, camera: config.Camera) -> Report:
         """Plays a camera for some seconds; what is wrong with it stands in the report.
@@ -92,10 +97,29 @@ class Scout:
                 0, address, url.port, url.authority, url.target, url.tls,
                 camera.username, camera.password, camera.transport,
             )  # fmt: skip
-            answer = await self._errands.run("probe", msgspec.json.encode(start), limit_s=PROBE_S)
-        except (CameraUnreachable, WorkerLost) as e:
+            return await self._play(start)
+        except CredentialsOnHold as e:
+            return msgspec.structs.replace(failed(e.code), retry_at_us=e.retry_at_us)
+        except (CameraAuthFailed, CameraUnreachable, WorkerLost) as e:
             return failed(e.code)
-        return msgspec.json.decode(answer, type=Report)
+
+    async def _play(self, start: Start) -> Report:
+        account = self._budget.account(start.address, start.username, start.password)
+        async with self._budget.showing(account):
+            answer = await self._errands.run("probe", msgspec.json.encode(start), limit_s=PROBE_S)
+            report = msgspec.json.decode(answer, type=Report)
+            if report.reason == CameraAuthFailed.code:
+                raise CameraAuthFailed("the camera refused the credentials")
+        if report.video is not None:
+            await self._budget.accepted(account)
+        return report
+
+    async def _ask_device(self, question: Question, limit_s: float) -> bytes:
+        account = self._budget.account(question.address, question.username, question.password)
+        async with self._budget.showing(account):
+            answer = await self._errands.run("onvif", msgspec.json.encode(question), limit_s=limit_s)
+        await self._budget.accepted(account)
+        return answer
 
     async def _question(self, access: Access) -> Question:
         # The host and port of a device obey the rules of a camera's.

@@ -7,6 +7,7 @@ see. Rules:
 - Access units are published from the first key frame on, in order, on one clock.
 - Silence is measured on video access units, never on bytes: cameras go on talking without a picture (F3).
 - The address is asked for at every attempt, every answer is checked, and what is dialled was checked.
+- Credentials that the camera refused twice wait for the end of their hold, whoever showed them.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ from camrelay import config, metrics
 from camrelay.errors import (
     CameraAuthFailed,
     CameraUnreachable,
+    CredentialsOnHold,
     SourceError,
     StreamInterrupted,
     WorkerLost,
 )
 from camrelay.ingest import feed
 from camrelay.ingest.backoff import Backoff
+from camrelay.ingest.budget import Budget
 from camrelay.ingest.egress import EgressPolicy, parse_camera_url
 from camrelay.ingest.resolve import resolve
 from camrelay.ingest.timeline import Timeline
@@ -90,6 +93,7 @@ class Source:
         egress: EgressPolicy,
         line: Line,
         turnstile: Turnstile,
+        budget: Budget,
         publish: Publish,
         report: Report,
     ) -> None:
@@ -99,6 +103,7 @@ class Source:
         self._egress = egress
         self._line = line
         self._turnstile = turnstile
+        self._budget = budget
         self._publish = publish
         self._report = report
         self._backoff = Backoff(options.backoff_min_s, options.backoff_max_s)
@@ -109,6 +114,7 @@ class Source:
         self._params: VideoParams | None = None
         self._live_since: float | None = None
         self._last_unit_at = 0.0
+        self._held_until_us: int | None = None
 
     async def run(self) -> None:
         """Connects, and connects again, until it is cancelled."""
@@ -128,20 +134,23 @@ class Source:
     async def _connect(self) -> str:
         """One attempt, from asking for the address to hanging up. Returns why it ended."""
         self._attempt = next(_attempts)
-        self._params = self._live_since = None
+        self._params = self._live_since = self._held_until_us = None
         self._timeline.restart()
         self._opened: asyncio.Future[None] = self._loop.create_future()
         self._ended: asyncio.Future[str] = self._loop.create_future()
         try:
             await self._line.ready()
-            async with self._turnstile.queue(self._backoff.failures):
-                self._line.dial(await self._start(), self._receive)
-                either = (self._opened, self._ended)
-                timeout_s = self._options.open_timeout_s
-                await asyncio.wait(either, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-            if not self._opened.done() and not self._ended.done():
-                return CameraUnreachable.code
-            return await self._watch()
+            start = await self._start()
+            account = self._budget.account(start.address, start.username, start.password)
+            async with self._budget.showing(account), self._turnstile.queue(self._backoff.failures):
+                await self._open(start)
+            if self._opened.done():
+                await self._budget.accepted(account)
+            with self._budget.playing(account):
+                return await self._watch()
+        except CredentialsOnHold as error:
+            self._held_until_us = error.retry_at_us
+            return error.code
         except SourceError as error:
             return error.code
         except Exception:
@@ -175,6 +184,22 @@ class Source:
             self._camera.transport,
         )
 
+    async def _open(self, start: feed.Start) -> None:
+        """Dials, and waits until the camera plays or the attempt has ended.
+
+        Raises:
+            CameraAuthFailed: it ended with the credentials refused.
+            CameraUnreachable: the worker says neither.
+        """
+        self._line.dial(start, self._receive)
+        either = (self._opened, self._ended)
+        timeout_s = self._options.open_timeout_s
+        await asyncio.wait(either, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        if self._ended.done() and self._ended.result() == CameraAuthFailed.code:
+            raise CameraAuthFailed("the camera refused the credentials")
+        if not self._opened.done() and not self._ended.done():
+            raise CameraUnreachable("no answer in time")
+
     async def _watch(self) -> str:
         """Waits for the attempt's end, or for silence."""
         while not self._ended.done():
@@ -188,6 +213,8 @@ class Source:
         if reason == WorkerLost.code:
             # Not the camera's fault; the next worker is awaited before the next attempt anyway.
             return 0.0
+        if self._held_until_us is not None:
+            return max(0.0, (self._held_until_us - time.time_ns() // 1000) / 1e6)
         now = self._loop.time()
         return self._backoff.failed(
             now=now,
