@@ -312,6 +312,12 @@ class NameTaken(ViewerError):
     code = "name_taken"
 
 
+class Held(ViewerError):
+    """What is to be purged or erased must be kept for now."""
+
+    code = "held"
+
+
 class NotReady(CamrelayError):
     """The same request may succeed later.
 

@@ -292,5 +292,6 @@ def test_an_old_copy_forgets_again_and_only_once(make: Make) -> None:
     people.separate([make_event(3)], NOON_US)
     assert people.carry_out({"e1": alias}) == -1
     assert make().carry_out({"e1": alias, "e2": people.alias("nobody")}) == -1
-    assert people.pseudonyms("anna") and people.pseudonyms("boris")
+    assert people.pseudonyms("anna")
+    assert people.pseudonyms("boris")
     assert people.carry_out({"e3": alias, "e4": people.alias("boris")}) == 2
