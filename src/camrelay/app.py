@@ -77,7 +77,6 @@ class App:
         )
         self._hls = HlsServer(options.hls, directory)
         self._webrtc = WebrtcServer(options.webrtc)
-        self._fleet = Fleet(options.ingest, options.egress)
         self._database = Database(options.store.url or f"sqlite+aiosqlite:///{directory / DATABASE}")
         self._budget = Budget(RefusalStore(self._database), self._seal)
         self._fleet = Fleet(options.ingest, options.egress, budget=self._budget)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.async_api import Browser
 
 from asking import Answer, ask, open_session
+from cameras.onvif_device import OnvifDevice
 from camrelay.simulate.options import Options, Picture
 from camrelay.simulate.server import Simulator
-from processes import Relay, StartRelay, camrelay
+from processes import Relay, StartRelay, camrelay, until
+from watching import Watching
 
 pytestmark = pytest.mark.e2e
 
@@ -84,10 +88,6 @@ async def test_a_registered_camera_is_back_after_a_restart(start_relay: StartRel
         await relay.live("gate")
 
 
-async def test_what_cannot_be_registered_says_why(relay: Relay) -> None:
-    """Abuse cases 37, 43, 44, 54: refused with a problem, and nothing is stored."""
-    for body, status, code in (
-        ({"id": "cam1", "url": "rtsp://127.0.0.1/"}, 409, "camera_exists"),
 async def test_a_refused_password_is_shown_twice_whatever_happens(start_relay: StartRelay) -> None:
     """Camera fault F11: not after a restart, not by a probe, not over ONVIF; nothing shows it anywhere."""
     shown: list[str] = []
@@ -134,6 +134,10 @@ async def test_a_refused_password_is_shown_twice_whatever_happens(start_relay: S
         assert CANARY.encode() not in everything_on_disk(relay.folder)
 
 
+async def test_what_cannot_be_registered_says_why(relay: Relay) -> None:
+    """Abuse cases 37, 43, 44, 54: refused with a problem, and nothing is stored."""
+    for body, status, code in (
+        ({"id": "cam1", "url": "rtsp://127.0.0.1/"}, 409, "camera_exists"),
         ({"id": "new", "url": "rtsp://169.254.169.254/"}, 422, "egress_denied"),
         ({"id": "new", "url": "rtsp://admin:x@127.0.0.1/"}, 422, "config"),
         ({"id": "new", "url": "file:///etc/passwd"}, 422, "config"),
@@ -168,3 +172,25 @@ async def test_removing_a_camera_ends_its_viewings_with_a_reason(
 
     answer = await ask(relay, "GET", session["hls"])
     assert (answer.status, answer.problem["code"]) == (410, "session_ended")
+
+
+async def test_an_on_demand_camera_runs_while_somebody_watches(
+    start_relay: StartRelay, simulator: Simulator, chromium: Browser
+) -> None:
+    """The player asks for a camera that stands by, either way; after the last viewer it stands by again."""
+    options = {"ingest": "linger_s = 1"}
+    relay = await start_relay({"cam1": simulator.url(1)}, options, 'connect = "on_demand"')
+    token = await relay.token("cam1")
+
+    async def standing_by() -> bool:
+        shown = (await ask(relay, "GET", "/v1/cameras/cam1", token=token)).json
+        return (shown["connect"], shown["state"]) == ("on_demand", "standby")
+
+    for protocol in ("webrtc", "hls"):
+        await until(standing_by, "the camera stands by")
+        watching = await Watching.open(chromium, relay.url(), "cam1", protocol, token)
+        await watching.more_pictures(10)
+        assert await relay.metric("camrelay_camera_up", camera="cam1") == 1
+        await watching.page.evaluate("() => player.remove()")
+        if protocol == "webrtc":
+            await until(standing_by, "the camera stands by again", 10)
