@@ -87,8 +87,6 @@ class CameraStatus(msgspec.Struct, frozen=True):
     retry_at_us: int | None = None
 
 
-class Action(enum.StrEnum):
-    """What a grant allows."""
 class Refusal(msgspec.Struct, frozen=True):
     """How often in a row a camera refused an account, and when last (UTC microseconds)."""
 
@@ -96,6 +94,8 @@ class Refusal(msgspec.Struct, frozen=True):
     last_us: int
 
 
+class Action(enum.StrEnum):
+    """What a grant allows."""
 
     WATCH = "watch"
     SNAPSHOT = "snapshot"

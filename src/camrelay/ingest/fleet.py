@@ -19,10 +19,9 @@ from camrelay import config, metrics
 from camrelay.errors import BadFeedMessage, WorkerLost
 from camrelay.ingest import feed
 from camrelay.ingest.backoff import Backoff
+from camrelay.ingest.budget import Budget
 from camrelay.ingest.egress import EgressPolicy
 from camrelay.ingest.source import Listener, Publish, Report, Source, Turnstile
-from camrelay.ingest.budget import Budget
-from camrelay.ingest.demand import Demand
 
 logger = logging.getLogger("camrelay.ingest")
 
@@ -40,21 +39,21 @@ RESTART_MAX_S = 10.0
 class Fleet:
     """Every camera of this relay, and the workers that read them.
 
-    Raises:
-        ConfigError: the egress networks cannot be understood.
-    """
     Args:
         budget: the refusals that accounts have left; shared with whoever else shows them.
 
+    Raises:
+        ConfigError: the egress networks cannot be understood.
+    """
 
     def __init__(
         self, options: config.Ingest, egress: config.Egress, *, budget: Budget | None = None
     ) -> None:
         self._options = options
+        self._budget = budget or Budget()
         self._egress = EgressPolicy(egress)
         self._turnstile = Turnstile(options.connect_concurrency)
         self._workers: list[_Worker] = []
-        self._budget = budget or Budget()
         self._workers_made = 0
         self._cameras: dict[str, _Camera] = {}
         self._is_started = False
@@ -85,10 +84,10 @@ class Fleet:
             egress=self._egress,
             line=worker,
             turnstile=self._turnstile,
+            budget=self._budget,
             publish=publish,
             report=status,
         )
-            budget=self._budget,
         worker.cameras += 1
         self._cameras[camera.id] = _Camera(source, worker)
         if self._is_started:
