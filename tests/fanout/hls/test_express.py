@@ -14,6 +14,7 @@ from builders import make_au
 from camrelay import config, metrics
 from camrelay.fanout.hls import express, parser, response
 from camrelay.fanout.hls.response import content
+from camrelay.fanout.hls.waiting import Pending, WaitingRoom
 from camrelay.model import EndReason
 from fanout.hls.serving import CAMERA, Served, serve
 
@@ -78,7 +79,7 @@ async def until(condition) -> None:  # type: ignore[no-untyped-def]
 
 
 def playlist_of(served: Served) -> parser.MediaPlaylist:
-    answer = served.server.find(served.viewer, "stream.m3u8", "", gzip=False)
+    answer = served.server.find(served.viewer, b"main/stream.m3u8", gzip=False)
     assert isinstance(answer, response.Content)
     return parser.parse_media(answer.body[0].decode())
 
@@ -420,10 +421,9 @@ class TestSlowReaders:
 
     async def test_may_have_waited_before(self, huge: Served, monkeypatch: pytest.MonkeyPatch) -> None:
         """A large answer that had to be waited for is no other than one that was there."""
-        ready = asyncio.get_running_loop().create_future()
-        pending = response.Pending(ready, lambda: HUGE)
+        pending = Pending(WaitingRoom(9), lambda: True, lambda: HUGE, deadline=0)
         monkeypatch.setattr(huge.server, "find", lambda *args, **options: pending)
-        asyncio.get_running_loop().call_later(0.05, ready.set_result, None)
+        asyncio.get_running_loop().call_later(0.05, pending.tell, HUGE, 9)
         async with self.slow(huge) as sock:
             huge.viewer.end(EndReason.REVOKED)
             assert await rest(sock) < HUGE.size

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from camrelay import metrics
 from camrelay.fanout.hls import response
-from camrelay.fanout.hls.response import Content, ReadyResponse, content
+from camrelay.fanout.hls.response import ReadyResponse, content
 from camrelay.model import EndReason, Viewer
 from fanout.hls.serving import make_viewer
 
@@ -219,9 +219,10 @@ class TestSlowReaders:
 
 def test_content_counts_its_body() -> None:
     """Length and pieces agree."""
-    assert content("a/b", (b"12", b"345")) == Content(
+    made = content("a/b", (b"12", b"345"))
+    assert made.head == (
         b"HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nContent-Length: 5\r\n"
-        b"Access-Control-Allow-Origin: *\r\nX-Content-Type-Options: nosniff\r\n",
-        (b"12", b"345"),
-        5,
+        b"Access-Control-Allow-Origin: *\r\nX-Content-Type-Options: nosniff\r\n"
     )
+    assert made.body == (b"12", b"345")
+    assert made.size == 5

@@ -222,18 +222,19 @@ class TestBlocking:
         ):
             assert await answer.text() == "StreamNotReady"
 
-    async def test_waiting_has_a_limit(self, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_waiting_has_a_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """One camera cannot hold any number of requests."""
         monkeypatch.setattr(window, "MAX_WAITERS", 1)
-        first = asyncio.create_task(served.text())
-        await waiting(served)
+        async with serve() as served:
+            first = asyncio.create_task(served.text())
+            await waiting(served)
 
-        async with served.get("main/stream.m3u8") as answer:
-            assert await answer.text() == "Overloaded"
+            async with served.get("main/stream.m3u8") as answer:
+                assert await answer.text() == "Overloaded"
 
-        assert isinstance(served.errors[0], Overloaded)
-        served.feed()
-        await first
+            assert isinstance(served.errors[0], Overloaded)
+            served.feed()
+            await first
 
     async def test_a_removed_camera_lets_everybody_go(self, served: Served) -> None:
         """Who waits and who asks later: not found."""

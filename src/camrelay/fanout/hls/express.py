@@ -22,20 +22,23 @@ from typing import Any, Protocol, cast
 from aiohttp import web
 
 from camrelay import metrics, model
-from camrelay.errors import CamrelayError
+from camrelay.errors import CamrelayError, SessionEnded
 from camrelay.fanout.hls import response
-from camrelay.fanout.hls.response import Content, Pending, date_line
-from camrelay.model import Viewer
+from camrelay.fanout.hls.response import Content
+from camrelay.fanout.hls.waiting import Pending
+from camrelay.model import EndReason, Viewer
 
-#: Secret, camera, name and query of what players fetch below a media session.
-_GET = re.compile(
-    rb"GET /m/([\w-]{1,64})/([\w-]{1,64})/main/([\w.]{1,64})(?:\?([\w&=-]{0,128}))? HTTP/1\.1\r\n"
-)
+#: Secret and camera of a media session; what is below them; the headers with what stands before them.
+_GET = re.compile(rb"(GET /m/([\w-]{1,64})/([\w-]{1,64})/)([^ ]*)( HTTP/1\.1\r\n.*)", re.DOTALL)
+#: Directory, name and query of what players fetch below a camera.
+_TARGET = re.compile(rb"[\w-]{1,64}/[\w.]{1,64}(?:\?[\w&=-]{0,128})?")
 #: Headers that change what a request is, or what may follow it.
 _UNUSUAL = re.compile(rb"\n(?:content-length|transfer-encoding|expect|upgrade|connection:(?! ?keep-alive\r))")
 _GZIP = re.compile(rb"\naccept-encoding:[^\r]*\bgzip\b(?! *; *q=0)")
 #: Requests held back while one waits for its answer. Browsers and players send none.
 _MAX_HELD_BYTES = 16_384
+#: How long the gate's word that a viewing runs is good for. Its end is heard of at once in any case.
+_KNOWN_S = 1.0
 #: A connection that waits for an answer is not idle. Nothing waits longer than three TARGETDURATIONs.
 _WAITING_S = 65.0
 
@@ -46,13 +49,15 @@ FindViewer = Callable[[str, str], Viewer | None]
 class FindAnswer(Protocol):
     """What answers a request now or later; raises what the ordinary way will answer with."""
 
-    def __call__(self, viewer: Viewer, name: str, query: str, *, gzip: bool) -> Content | Pending: ...
+    def __call__(self, viewer: Viewer, target: bytes, *, gzip: bool) -> Content | Pending[Content]: ...
 
 
 class ExpressHandler(web.RequestHandler):
     """One connection of a viewer."""
 
     __slots__ = (
+        "_address",
+        "_asked_at",
         "_deadline",
         "_find_answer",
         "_find_viewer",
@@ -62,8 +67,11 @@ class ExpressHandler(web.RequestHandler):
         "_held",
         "_is_plain",
         "_left_bytes",
-        "_ready",
+        "_path",
+        "_pending",
+        "_request",
         "_timer",
+        "_viewer",
     )
 
     def __init__(
@@ -73,13 +81,21 @@ class ExpressHandler(web.RequestHandler):
         self._find_viewer = find_viewer
         self._find_answer = find_answer
         self._is_plain = True
-        #: The last headers that were found harmless: a client repeats its own.
-        self._headers = b""
+        #: How the last request began and ended, up to its target and from behind it: a client repeats both.
+        self._path = self._headers = b""
+        #: Secret and camera in that path, and whether gzip is among those headers.
+        self._address = ("", "")
         self._has_gzip = False
-        #: Lets the viewing forget this connection; set while an answer is awaited or on its way.
-        self._forget: Callable[[], None] | None = None
+        #: Whose the connection is, and lets the viewing forget it.
+        self._viewer: Viewer | None = None
+        self._asked_at = 0.0
+        self._forget: Callable[[], None] = _nothing
+        #: What is waited for, and the request that does.
+        self._pending: Pending[Content] | None = None
+        self._request = b""
+        #: What came while an answer was awaited or on its way.
         self._held = b""
-        self._ready: asyncio.Future[None] | None = None
+        #: Looks after an answer that is on its way.
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = 0.0
         self._left_bytes = 0
@@ -90,14 +106,15 @@ class ExpressHandler(web.RequestHandler):
         cast(asyncio.WriteTransport, transport).set_write_buffer_limits(0)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        ready, self._ready = self._ready, None
-        if ready is not None:
-            ready.cancel()
-        self._finish()
+        if self._pending is not None:
+            self._pending.leave(self._settle)
+            self._pending = None
+        self._stop_timer()
+        self._belong_to(None)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._forget is not None:
+        if self._pending is not None or self._timer is not None:
             self._hold(data)
         elif not (self._is_plain and self._answer(data)):
             super().data_received(data)
@@ -105,76 +122,89 @@ class ExpressHandler(web.RequestHandler):
     def resume_writing(self) -> None:
         super().resume_writing()
         if self._timer is not None:
+            self._stop_timer()
             self._go_on()
 
     def _answer(self, data: bytes) -> bool:
         """Answers a request that came alone and whole; False leaves it to aiohttp."""
-        self._is_plain = self._is_plain_head(data)
-        match = _GET.match(data)
-        if not self._is_plain or match is None:
-            return False
+        path, headers = self._path, self._headers
+        is_like_the_last = path and data.startswith(path) and data.endswith(headers)
+        target = data[len(path) : -len(headers)] if is_like_the_last else b""
+        if _TARGET.fullmatch(target) is None:
+            target = self._read(data)
         waiter = self._waiter
-        if waiter is None or waiter.done() or self._messages:
+        if not target or waiter is None or waiter.done() or self._messages:
             return False
-        secret, camera, name, query = [group.decode() for group in match.groups(b"")]
-        viewer = self._find_viewer(secret, camera)
+        now = self._loop.time()
+        if self._viewer is None or now >= self._asked_at + _KNOWN_S:
+            self._asked_at = now
+            viewer = self._find_viewer(*self._address)
+            if viewer is not self._viewer:
+                self._belong_to(viewer)
+        viewer = self._viewer
         if viewer is None:
             return False
         try:
-            answer = self._find_answer(viewer, name, query, gzip=self._has_gzip)
+            answer = self._find_answer(viewer, target, gzip=self._has_gzip)
+            if isinstance(answer, Content):
+                self._send(answer)
+            else:
+                self._await(answer, data)
         except CamrelayError:
             return False
-        if isinstance(answer, Content):
-            self._send(answer, viewer)
-        else:
-            self._await(answer, viewer, data)
         return True
 
-    def _is_plain_head(self, data: bytes) -> bool:
-        """Whether this is exactly one request head, with nothing that could change its meaning."""
-        if data.find(b"\r\n\r\n") != len(data) - 4:
-            return False
-        headers = data[data.find(b"\n") :]
-        if headers == self._headers:
-            return True
-        lowered = headers.lower()
-        if lowered.count(b"\nhost:") != 1 or _UNUSUAL.search(lowered) is not None:
-            return False
-        self._headers = headers
-        self._has_gzip = _GZIP.search(lowered) is not None
-        return True
+    def _read(self, data: bytes) -> bytes:
+        """The target of a head that is unlike the one before it, b"" if it is no plain GET of media."""
+        self._is_plain = _is_plain(data)
+        found = _GET.fullmatch(data)
+        if not self._is_plain or found is None or _TARGET.fullmatch(found[4]) is None:
+            return b""
+        self._path, secret, camera, target, self._headers = found.groups()
+        self._belong_to(None)
+        self._address = (secret.decode(), camera.decode())
+        self._has_gzip = _GZIP.search(self._headers.lower()) is not None
+        return target
 
-    def _await(self, answer: Pending, viewer: Viewer, data: bytes) -> None:
-        self._ready = answer.ready
-        self._forget = viewer.on_end(lambda _: model.void(answer.ready.cancel()))
+    def _belong_to(self, viewer: Viewer | None) -> None:
+        self._forget()
+        self._viewer = viewer
+        self._forget = _nothing if viewer is None else viewer.on_end(self._end)
+
+    def _end(self, reason: EndReason) -> None:
+        """The viewing is over: nothing more leaves for it."""
+        self._viewer, self._forget = None, _nothing
+        if self._timer is not None and self.transport is not None:
+            self.transport.abort()
+        elif self._pending is not None:
+            self._pending.leave(self._settle)
+            self._settle(SessionEnded(reason))
+
+    def _await(self, answer: Pending[Content], data: bytes) -> None:
+        answer.join(self._settle)
+        self._pending, self._request = answer, data
         self._next_keepalive_close_time = self._loop.time() + _WAITING_S
-        answer.ready.add_done_callback(partial(self._settle, answer, viewer, data))
 
-    def _settle(self, answer: Pending, viewer: Viewer, data: bytes, ready: asyncio.Future[None]) -> None:
-        if self._ready is not ready:
-            return  # the client is gone
-        self._ready = None
-        self._finish()
-        try:
-            ready.result()
-            content = answer.content()
-        except (CamrelayError, asyncio.CancelledError):
-            # aiohttp's way meets the same reason again, and has the words for it.
-            super().data_received(data)
+    def _settle(self, answer: Content | CamrelayError) -> None:
+        self._pending = None
+        request, self._request = self._request, b""
+        if isinstance(answer, Content):
+            self._send(answer)
         else:
-            self._send(content, viewer)
-        if self._forget is None:
+            # aiohttp's way meets the same reason again, and has the words for it.
+            super().data_received(request)
+        if self._held and self._timer is None:
             self._go_on()
 
-    def _send(self, content: Content, viewer: Viewer) -> None:
-        transport = self.transport
+    def _send(self, content: Content) -> None:
+        transport, viewer = self.transport, self._viewer
         assert transport is not None
-        transport.writelines((content.head + date_line() + b"\r\n", *content.body))
+        assert viewer is not None
+        transport.writelines(content.whole())
         viewer.bytes_sent += content.size
         now = self._loop.time()
         self._next_keepalive_close_time = now + self.keepalive_timeout
         if self.writing_paused:
-            self._forget = viewer.on_end(lambda _: transport.abort())
             self._deadline = now + response.BODY_S
             self._left_bytes = transport.get_write_buffer_size()
             self._timer = self._loop.call_later(response.STALL_S, self._check_progress, viewer)
@@ -197,19 +227,27 @@ class ExpressHandler(web.RequestHandler):
             self.transport.abort()
 
     def _go_on(self) -> None:
-        """Ends what was under way, and turns to what came meanwhile."""
-        self._finish()
+        """Turns to what came meanwhile."""
         held, self._held = self._held, b""
         if held:
             self.data_received(held)
 
-    def _finish(self) -> None:
-        if self._forget is not None:
-            self._forget()
-            self._forget = None
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _is_plain(data: bytes) -> bool:
+    """Whether this is exactly one request head, with nothing that could change its meaning."""
+    if data.find(b"\r\n\r\n") != len(data) - 4:
+        return False
+    lowered = data[data.find(b"\n") :].lower()
+    return lowered.count(b"\nhost:") == 1 and _UNUSUAL.search(lowered) is None
+
+
+def _nothing() -> None:
+    """There is nothing to forget."""
 
 
 class ExpressRunner(web.AppRunner):

@@ -18,7 +18,8 @@ from aiohttp import hdrs, web
 from camrelay import config
 from camrelay.errors import BadRequest, NotFound
 from camrelay.fanout.hls.numbers import DiscontinuityNumbers
-from camrelay.fanout.hls.response import Content, Pending, ReadyResponse, settled
+from camrelay.fanout.hls.response import Content, ReadyResponse, settled
+from camrelay.fanout.hls.waiting import Pending
 from camrelay.fanout.hls.window import PLAYLIST_NAME, Window
 from camrelay.fanout.hub import Hub
 from camrelay.model import CameraId, Viewer
@@ -94,7 +95,8 @@ class HlsServer:
         """GET index.m3u8.
 
         Raises:
-            NotFound, StreamNotReady, SessionEnded, Overloaded: as Window.multivariant and `settled`.
+            StreamNotReady: as Window.multivariant.
+            SessionEnded, Overloaded: as `settled`.
         """
         return ReadyResponse(await settled(self._window(viewer).multivariant(), viewer), viewer)
 
@@ -105,38 +107,51 @@ class HlsServer:
             as `find` and `settled`.
         """
         gzip = _accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, ""))
-        answer = self.find(viewer, request.match_info["name"], request.rel_url.raw_query_string, gzip=gzip)
-        return ReadyResponse(await settled(answer, viewer), viewer)
+        url = request.rel_url
+        target = f"main/{url.raw_name}?{url.raw_query_string}".encode()
+        return ReadyResponse(await settled(self.find(viewer, target, gzip=gzip), viewer), viewer)
 
-    def find(self, viewer: Viewer, name: str, query: str, *, gzip: bool) -> Content | Pending:
-        """What answers a request for `name` below main/, now or later.
+    def find(self, viewer: Viewer, target: bytes, *, gzip: bool) -> Content | Pending[Content]:
+        """What answers a request for `target`, now or later.
 
         Args:
-            query: raw; the delivery directives among it count for the media playlist.
+            target: path and raw query below the camera. Of a query, delivery directives count.
             gzip: whether the client accepts it.
 
         Raises:
             NotFound: neither there nor hinted at.
             BadRequest: a directive is malformed, or names something too far ahead.
-            StreamNotReady, Overloaded: as Window.reload.
+            StreamNotReady: as Window.reload.
         """
         window = self._window(viewer)
-        if name != PLAYLIST_NAME:
-            return window.resource(name)
-        directives = _directives(query)
-        skip = directives.get("_HLS_skip") in ("YES", "v2")
-        msn, part = _number(directives, "_HLS_msn"), _number(directives, "_HLS_part")
-        if msn is not None:
-            return window.reload(msn, part, gzip=gzip, skip=skip)
-        if part is not None:
-            raise BadRequest("_HLS_part without _HLS_msn")
-        return window.media(gzip=gzip, skip=skip)
+        answer = window.answers.get((target, gzip))
+        if answer is None:
+            answer = _find(window, target.decode(), gzip=gzip)
+            window.remember((target, gzip), answer)
+        return answer
 
     def _window(self, viewer: Viewer) -> Window:
         try:
             return self._windows[viewer.camera][0]
         except KeyError:
             raise NotFound("no such camera") from None
+
+
+def _find(window: Window, target: str, *, gzip: bool) -> Content | Pending[Content]:
+    path, _, query = target.partition("?")
+    directory, _, name = path.partition("/")
+    if directory != "main":
+        raise NotFound("no such rendition")
+    if name != PLAYLIST_NAME:
+        return window.resource(name)
+    directives = _directives(query)
+    skip = directives.get("_HLS_skip") in ("YES", "v2")
+    msn, part = _number(directives, "_HLS_msn"), _number(directives, "_HLS_part")
+    if msn is not None:
+        return window.reload(msn, part, gzip=gzip, skip=skip)
+    if part is not None:
+        raise BadRequest("_HLS_part without _HLS_msn")
+    return window.media(gzip=gzip, skip=skip)
 
 
 def _directives(query: str) -> dict[str, str]:

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from email.utils import formatdate
-from typing import NamedTuple
 
 from aiohttp import hdrs, web
 
 from camrelay import metrics
 from camrelay.errors import CamrelayError, SessionEnded
+from camrelay.fanout.hls.waiting import Pending
 from camrelay.model import EndReason, Protocol, Viewer
 
 #: A player that takes no byte for this long has stalled by several PART-HOLD-BACKs and will not recover.
@@ -32,57 +31,68 @@ _CLOSE = b"Connection: close\r\n\r\n"
 _KEEP = b"\r\n"
 
 
-class Content(NamedTuple):
+class Content:
     """A response in bytes: status line with headers, each ended by CRLF, and the body in pieces."""
 
-    head: bytes
-    body: tuple[bytes, ...]
-    size: int
+    __slots__ = ("_date", "_whole", "body", "head", "size")
+
+    def __init__(self, head: bytes, body: tuple[bytes, ...]) -> None:
+        self.head = head
+        self.body = body
+        self.size = sum(map(len, body))
+        self._date = b""
+        self._whole: tuple[bytes, ...] = ()
+
+    def whole(self) -> tuple[bytes, ...]:
+        """All of it with the date of this second, for a connection that stays."""
+        date = date_line()
+        if date is not self._date:
+            self._date = date
+            self._whole = (self.head + date + _KEEP, *self.body)
+        return self._whole
 
 
 def content(content_type: str, body: tuple[bytes, ...], *headers: str) -> Content:
     """A 200 answer. Media under a capability URL may be read from any origin: having the URL is the right."""
-    size = sum(map(len, body))
     lines = (
         "HTTP/1.1 200 OK",
         f"Content-Type: {content_type}",
-        f"Content-Length: {size}",
+        f"Content-Length: {sum(map(len, body))}",
         "Access-Control-Allow-Origin: *",
         "X-Content-Type-Options: nosniff",
         *headers,
         "",
     )
-    return Content("\r\n".join(lines).encode(), body, size)
+    return Content("\r\n".join(lines).encode(), body)
 
 
-class Pending(NamedTuple):
-    """An answer that the camera will bring: once `ready` is done, `content` makes it, or raises."""
-
-    ready: asyncio.Future[None]
-    content: Callable[[], Content]
-
-
-async def settled(answer: Content | Pending, viewer: Viewer) -> Content:
+async def settled(answer: Content | Pending[Content], viewer: Viewer) -> Content:
     """The answer when it is there.
 
     Raises:
         SessionEnded: the viewing ended first.
         NotFound, StreamNotReady: there will be no answer.
+        Overloaded: too many wait already.
     """
     if isinstance(answer, Content):
         return answer
-    forget = viewer.on_end(lambda reason: fail(answer.ready, SessionEnded(reason)))
+    ready: asyncio.Future[Content] = asyncio.get_running_loop().create_future()
+
+    def settle(result: Content | CamrelayError) -> None:
+        if ready.done():
+            return
+        if isinstance(result, Content):
+            ready.set_result(result)
+        else:
+            ready.set_exception(result)
+
+    answer.join(settle)
+    forget = viewer.on_end(lambda reason: settle(SessionEnded(reason)))
     try:
-        await answer.ready
+        return await ready
     finally:
         forget()
-    return answer.content()
-
-
-def fail(ready: asyncio.Future[None], error: CamrelayError) -> None:
-    """Ends a wait with an error, if it has not ended."""
-    if not ready.done():
-        ready.set_exception(error)
+        answer.leave(settle)
 
 
 class ReadyResponse(web.StreamResponse):

@@ -1,7 +1,8 @@
 """One camera's HLS: takes access units from the hub, keeps the bytes of what is listed, wakes who waits.
 
 Parts and segments get their response heads when they are made. Playlists are rendered when the first viewer
-asks for a version, once for all who ask. Who waits is woken once, after the access unit is dealt with.
+asks for a version, once for all who ask. Who waits is told once the access unit is dealt with, in groups that
+leave everybody else a turn.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import logging
 import math
 import zlib
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 
@@ -18,13 +20,13 @@ from camrelay.errors import (
     BadRequest,
     CamrelayError,
     NotFound,
-    Overloaded,
     StreamNotReady,
 )
 from camrelay.fanout.hls.listing import Listing
-from camrelay.fanout.hls.response import Content, Pending, content, fail
+from camrelay.fanout.hls.response import Content, content
 from camrelay.fanout.hls.segment import Part, Segment
 from camrelay.fanout.hls.segmenter import Segmenter
+from camrelay.fanout.hls.waiting import Pending, WaitingRoom
 from camrelay.model import (
     CLOCK_RATE,
     AccessUnit,
@@ -44,6 +46,8 @@ PLAYLIST_NAME = "stream.m3u8"
 MAX_WAITERS = 20_000
 #: Answering one takes some 20 µs, and nothing else runs meanwhile.
 _RELEASED_AT_ONCE = 200
+#: Requests whose answer is remembered until the next part. There are few different ones, from honest players.
+_MAX_ANSWERS = 256
 #: How often the window looks at its clock before PART-TARGET says how often.
 _IDLE_TICK_S = 0.5
 
@@ -60,6 +64,9 @@ class Window:
         discontinuity_listed: called with the sequence number of each later one. A later window of this camera
             needs larger numbers of both kinds, so that neither goes back for viewers that stay.
         prefix: of all names, unlike that of any other window.
+
+    Attributes:
+        answers: what requests were answered since the newest part, for `remember`.
     """
 
     def __init__(
@@ -82,7 +89,8 @@ class Window:
         self._segmenter = Segmenter(options, first_msn, self._part_added, self._segment_completed)
         self._contents: dict[str, Content] = {}
         self._playlists: dict[tuple[int, bool, int], Content] = {}
-        self._waiters: dict[asyncio.Future[None], tuple[float, Callable[[], bool]]] = {}
+        self._room = WaitingRoom[Content](MAX_WAITERS)
+        self.answers: dict[tuple[bytes, bool], Content | Pending[Content]] = {}
         self._is_changed = False
         self._is_live = True
         #: Without a usable access unit until then, the camera's silence becomes a gap.
@@ -111,39 +119,43 @@ class Window:
     def close(self) -> None:
         """Ends it: who waits, and who asks later, learns that there is nothing here any more."""
         self._timer.cancel()
-        for waiter in self._waiters:
-            fail(waiter, NotFound("the camera was removed"))
+        self._tell(self._room.all(), NotFound("the camera was removed"))
 
     @property
     def waiting(self) -> int:
         """How many requests wait."""
-        return len(self._waiters)
+        return self._room.count
 
-    def multivariant(self) -> Content | Pending:
+    def remember(self, request: tuple[bytes, bool], answer: Content | Pending[Content]) -> None:
+        """Keeps what a request was answered, until something changes: most ask for the same."""
+        if len(self.answers) < _MAX_ANSWERS:
+            self.answers[request] = answer
+
+    def multivariant(self) -> Content | Pending[Content]:
         """The multivariant playlist, as soon as there is a first part.
 
         Raises:
             StreamNotReady: the camera is not expected to deliver.
-            Overloaded: as `reload`.
         """
         return self._render_multivariant() if self._listing else self._first_part(self._render_multivariant)
 
-    def media(self, *, gzip: bool, skip: bool = False) -> Content | Pending:
+    def media(self, *, gzip: bool, skip: bool = False) -> Content | Pending[Content]:
         """The media playlist of this moment, as soon as there is a first part; a delta update if wanted.
 
         Raises:
-            StreamNotReady, Overloaded: as `multivariant`.
+            StreamNotReady: as `multivariant`.
         """
         make = partial(self._playlist, skip, gzip, max(1, self._target_s // 2))
         return make() if self._listing else self._first_part(make)
 
-    def reload(self, msn: int, part: int | None, *, gzip: bool, skip: bool = False) -> Content | Pending:
+    def reload(
+        self, msn: int, part: int | None, *, gzip: bool, skip: bool = False
+    ) -> Content | Pending[Content]:
         """The media playlist once it has segment `msn`, or with `part` that part of it, or a later one.
 
         Raises:
             BadRequest: that is further ahead than a client has reason to ask for.
             StreamNotReady: there is no playlist yet, and none is expected.
-            Overloaded: too many requests wait already.
         """
         make = partial(self._playlist, skip, gzip, 6 * self._target_s)
         if not self._listing:
@@ -152,19 +164,17 @@ class Window:
             raise BadRequest("_HLS_msn or _HLS_part is too far ahead")
         if self._listing.has(msn, part):
             return make()
-        return Pending(self._when(lambda: self._listing.has(msn, part)), make)
+        return self._expect(lambda: self._listing.has(msn, part), make)
 
-    def resource(self, name: str) -> Content | Pending:
+    def resource(self, name: str) -> Content | Pending[Content]:
         """An init section, part or segment; the part that is hinted at as soon as it is there (§6.2.6).
 
         Raises:
             NotFound: it is gone, never was, or is a gap.
-            Overloaded: as `reload`.
         """
         number = self._segmenter.next_part
         if name not in self._contents and name == self._listing.part_name(number):
-            ready = self._when(lambda: self._segmenter.next_part > number)
-            return Pending(ready, partial(self._made, name))
+            return self._expect(lambda: self._segmenter.next_part > number, partial(self._made, name))
         return self._made(name)
 
     def _made(self, name: str) -> Content:
@@ -173,19 +183,14 @@ class Window:
         except KeyError:
             raise NotFound("no such part, segment or init section") from None
 
-    def _first_part(self, make: Callable[[], Content]) -> Pending:
+    def _first_part(self, make: Callable[[], Content]) -> Pending[Content]:
         if not self._is_live:
             raise StreamNotReady("the camera is not live")
-        return Pending(self._when(lambda: bool(self._listing)), make)
+        return self._expect(lambda: bool(self._listing), make)
 
-    def _when(self, is_met: Callable[[], bool]) -> asyncio.Future[None]:
-        """Done when the condition holds, failed after three TARGETDURATIONs (rfc8216bis §6.2.5.2)."""
-        if len(self._waiters) >= MAX_WAITERS:
-            raise Overloaded("too many requests wait for this camera")
-        waiter = self._loop.create_future()
-        self._waiters[waiter] = (self._loop.time() + 3 * self._target_s, is_met)
-        waiter.add_done_callback(self._waiters.__delitem__)
-        return waiter
+    def _expect(self, is_met: Callable[[], bool], make: Callable[[], Content]) -> Pending[Content]:
+        """What comes when the condition holds, given up after three TARGETDURATIONs (rfc8216bis §6.2.5.2)."""
+        return Pending(self._room, is_met, make, self._loop.time() + 3 * self._target_s)
 
     def _part_added(self, segment: Segment, part: Part) -> None:
         now = self._loop.time()
@@ -224,10 +229,9 @@ class Window:
         self._timer = self._loop.call_later(part_target_s or _IDLE_TICK_S, self._tick)
         if part_target_s and now >= self._gap_at:
             self._add_gaps(now, part_target_s)
-        for waiter, (deadline, _) in self._waiters.items():
-            if deadline > now:
-                break
-            fail(waiter, StreamNotReady("the camera did not deliver in time"))
+        overdue = self._room.overdue(now)
+        if overdue:
+            self._tell(overdue, StreamNotReady("the camera did not deliver in time"))
         self._announce()
 
     def _add_gaps(self, now: float, part_target_s: float) -> None:
@@ -243,23 +247,24 @@ class Window:
             return
         self._is_changed = False
         self._playlists.clear()
-        met = [waiter for waiter, (_, is_met) in self._waiters.items() if is_met()]
-        if met:
-            self._release(met, self._loop.time())
+        self._tell(self._room.met())
 
-    def _release(self, waiters: list[asyncio.Future[None]], since: float) -> None:
-        """Wakes a group of those who waited, then lets everybody else have a turn, then the next group."""
-        for waiter in waiters[:_RELEASED_AT_ONCE]:
-            if not waiter.done():
-                waiter.set_result(None)
-        rest = waiters[_RELEASED_AT_ONCE:]
-        if rest:
-            self._loop.call_soon(self._release, rest, since)
+    def _tell(self, over: list[Pending[Content]], error: CamrelayError | None = None) -> None:
+        """Ends waits with what was waited for, or with the reason why there is none."""
+        self.answers.clear()
+        if over:
+            answers = deque((pending, error or pending.answer()) for pending in over)
+            self._loop.call_soon(self._release, answers, self._loop.time())
+
+    def _release(self, over: deque[tuple[Pending[Content], Content | CamrelayError]], since: float) -> None:
+        """Tells a group of those who waited, then lets everybody else have a turn, then the next group."""
+        pending, answer = over[0]
+        if not pending.tell(answer, _RELEASED_AT_ONCE):
+            over.popleft()
+        if over:
+            self._loop.call_soon(self._release, over, since)
         else:
-            self._loop.call_soon(self._observe_release, since)
-
-    def _observe_release(self, since: float) -> None:
-        metrics.hls_request.labels("reload").observe(self._loop.time() - since)
+            metrics.hls_request.labels("reload").observe(self._loop.time() - since)
 
     def _playlist(self, skip: bool, gzip: bool, max_age_s: int) -> Content:
         skipped = self._listing.skippable if skip else 0
