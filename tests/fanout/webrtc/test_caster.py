@@ -228,7 +228,7 @@ class TestRounds:
         assert len(room.numbers(viewers[0])) == sent < 2 + 3 * RUN_PACKETS
 
     async def test_a_large_key_frame_goes_around_run_by_run(self, room: Room) -> None:
-        """Every viewer has the first run before anybody has the second."""
+        """Every viewer of a batch has the first run before anybody has the second."""
         viewers = [room.enter() for _ in range(3)]
         await room.publish(*make_gop(0, units=2))
         room.port.order.clear()
@@ -237,6 +237,20 @@ class TestRounds:
 
         addresses = [viewer.address for viewer in viewers]
         assert room.port.order == addresses * 2
+
+    async def test_a_batch_of_viewers_has_it_all_before_the_next_begins(
+        self, room: Room, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The first viewers do not wait for the last; kinds of few viewers share a batch."""
+        monkeypatch.setattr(caster_module, "_BATCH_VIEWERS", 2)
+        viewers = [room.enter(102), room.enter(102), room.enter(102), room.enter(108)]
+        await room.publish(*make_gop(0, units=2))
+        room.port.order.clear()
+        room.hub.publish(big(2 * RUN_PACKETS, 2 * STEP))
+        await room.port.until(lambda: len(room.port.order) == 8)
+
+        addresses = [viewer.address for viewer in viewers]
+        assert room.port.order == addresses[:2] * 2 + addresses[2:] * 2
 
     async def test_a_broken_access_unit_is_waited_out(
         self, room: Room, caplog: pytest.LogCaptureFixture
