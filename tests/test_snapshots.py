@@ -13,7 +13,7 @@ from camrelay import config, snapshots
 from camrelay.errors import StreamNotReady, WorkerLost
 from camrelay.fanout.hub import Hub
 from camrelay.ingest.decoder import Decoder
-from camrelay.model import AccessUnit, CameraId, EndReason, Protocol, Viewer
+from camrelay.model import AccessUnit, CameraId, CameraState, CameraStatus, EndReason, Protocol, Viewer
 from camrelay.snapshots import Snapshots
 
 NO_REQUEST = cast(web.Request, None)
@@ -157,3 +157,16 @@ async def test_a_camera_that_was_just_removed_has_no_picture(decoder: Counting) 
     """The gate let the request through a moment before."""
     with pytest.raises(StreamNotReady):
         await Snapshots(cast(Decoder, decoder), {}.get).snapshot(NO_REQUEST, viewer())
+
+
+async def test_a_camera_on_its_way_is_waited_for(served: Snapshots, hub: Hub) -> None:
+    """An on-demand camera connects for a picture too."""
+    hub.set_status(CameraStatus(CameraState.STANDBY, 0))
+    asking = asyncio.create_task(served.snapshot(NO_REQUEST, viewer()))
+    await asyncio.sleep(0)
+    assert not asking.done()
+
+    hub.set_status(CameraStatus(CameraState.LIVE, 0))
+    hub.publish(make_au(0, is_key=True))
+
+    assert (await asking).body == b"picture"

@@ -29,6 +29,7 @@ class CameraView(msgspec.Struct, frozen=True):
     description: str
     time_zone: str
     visibility: str
+    connect: str
     state: CameraState
     since_us: int
     reason: str
@@ -51,6 +52,7 @@ class CameraChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     username: str | UnsetType = UNSET
     password: str | UnsetType = UNSET
     transport: Literal["tcp", "udp"] | UnsetType = UNSET
+    connect: Literal["always", "on_demand"] | UnsetType = UNSET
     visibility: Literal["private", "public"] | UnsetType = UNSET
 
 
@@ -98,6 +100,7 @@ def camera_view(camera: config.Camera, hub: Hub, viewers: int) -> CameraView:
         description=camera.description,
         time_zone=camera.time_zone,
         visibility=camera.visibility,
+        connect=camera.connect,
         state=status.state if status else CameraState.CONNECTING,
         since_us=status.since_us if status else 0,
         reason=status.reason if status else "",

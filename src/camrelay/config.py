@@ -100,6 +100,8 @@ class Ingest(_Section, frozen=True):
     stall_timeout_s: Seconds = 5.0
     backoff_min_s: Seconds = 0.5
     backoff_max_s: Seconds = 30.0
+    #: An on-demand camera stays connected this long after its last viewer, who may only have reloaded a page.
+    linger_s: Annotated[float, Meta(ge=1, le=86_400)] = 10.0
     #: Cameras connecting at the same time, per relay.
     connect_concurrency: Annotated[int, Meta(ge=1)] = 16
     #: Show the password itself to ONVIF devices that refuse a digest of it. Anybody on the way can read it.
@@ -161,6 +163,8 @@ class Camera(_Section, frozen=True):
     username: str = ""
     password: str = ""
     transport: Literal["tcp", "udp"] = "tcp"
+    #: "on_demand": connected only while somebody watches, who then waits for the first key frame.
+    connect: Literal["always", "on_demand"] = "always"
     #: Who may watch without a token: "public" everybody, "private" nobody.
     visibility: Literal["private", "public"] = "private"
     #: The tenant it belongs to, and the id of the account in it that owns it; "" is its operators' own.

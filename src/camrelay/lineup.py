@@ -19,7 +19,7 @@ from camrelay.ingest.egress import EgressPolicy, parse_camera_url
 from camrelay.model import CameraId
 
 #: What a camera's stream, or who may have it, depends on; a change of anything else leaves viewers alone.
-_STREAM_FIELDS = ("url", "username", "password", "transport", "visibility")
+_STREAM_FIELDS = ("url", "username", "password", "transport", "connect", "visibility")
 
 
 class Channel:

@@ -72,6 +72,8 @@ class AccessUnit(msgspec.Struct, frozen=True, gc=False):
 class CameraState(enum.StrEnum):
     """What a camera is doing, in the words the page shows."""
 
+    #: Of an on-demand camera that nobody watches.
+    STANDBY = "standby"
     CONNECTING = "connecting"
     WAITING_FOR_KEY_FRAME = "waiting_for_key_frame"
     LIVE = "live"

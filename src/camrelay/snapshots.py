@@ -1,12 +1,14 @@
 """GET /snapshot/{camera}.jpg: the last key frame as a picture.
 
-A picture is made once and kept until the camera has a newer key frame; of a camera that is away, the last one
-stays, and Last-Modified says when it was taken. Every request is a viewing with a record, however short.
+A picture is made once and kept until the camera has a newer key frame. A camera that is on its way is waited
+for; of one that is away the last picture stays, and Last-Modified says when it was taken. Every request is a
+viewing with a record, however short.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from email.utils import formatdate
 from weakref import WeakKeyDictionary
@@ -57,6 +59,9 @@ class Snapshots:
         """
         try:
             hub = self._hub(viewer.camera)
+            if hub is not None:
+                with contextlib.suppress(StreamNotReady):
+                    await hub.live()
             picture = hub and self._picture(hub)
             if not picture:
                 raise StreamNotReady("the camera has not shown a picture yet")

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import pytest
 
 from builders import make_au
 from camrelay import config, metrics
+from camrelay.errors import StreamNotReady
+from camrelay.fanout import hub as hub_module
 from camrelay.fanout.hub import Hub
 from camrelay.model import AccessUnit, CameraId, CameraState, CameraStatus
 
 LIVE = CameraStatus(state=CameraState.LIVE, since_us=1)
 OFFLINE = CameraStatus(state=CameraState.OFFLINE, since_us=2, reason="unreachable")
+CONNECTING = CameraStatus(state=CameraState.CONNECTING, since_us=3)
+STANDBY = CameraStatus(state=CameraState.STANDBY, since_us=4)
 
 
 class RecordingOutput:
@@ -142,3 +147,50 @@ class TestHub:
         assert repr(hub) == "<Hub door no state yet, 0 outputs, <Ring 0 access units in 0 GOPs, 0 bytes>>"
         hub.set_status(LIVE)
         assert repr(hub).startswith("<Hub door live")
+
+
+class TestLive:
+    async def test_who_asks_early_waits_until_the_camera_is_live(self, hub: Hub) -> None:
+        """Through every state on the way."""
+        hub.set_status(STANDBY)
+        waiting = asyncio.create_task(hub.live())
+        await asyncio.sleep(0)
+        hub.set_status(CONNECTING)
+        await asyncio.sleep(0)
+        assert not waiting.done()
+
+        hub.set_status(LIVE)
+
+        await waiting
+        await hub.live()
+
+    async def test_a_camera_that_turns_out_to_be_offline_is_not_waited_for(self, hub: Hub) -> None:
+        """Neither when that is known already."""
+        hub.set_status(CONNECTING)
+        waiting = asyncio.create_task(hub.live())
+        await asyncio.sleep(0)
+        hub.set_status(OFFLINE)
+
+        with pytest.raises(StreamNotReady):
+            await waiting
+        with pytest.raises(StreamNotReady):
+            await hub.live()
+
+    async def test_waiting_has_an_end(self, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A camera may connect and never send a key frame."""
+        monkeypatch.setattr(hub_module, "FIRST_PICTURE_S", 0.01)
+        hub.set_status(CONNECTING)
+
+        with pytest.raises(StreamNotReady) as refused:
+            await hub.live()
+
+        assert refused.value.retry_after_s == 2
+
+    async def test_a_camera_at_rest_holds_nothing(self, hub: Hub) -> None:
+        """Its next viewer gets new pictures, and memory is for cameras that are watched."""
+        hub.publish(make_au(is_key=True))
+
+        hub.set_status(STANDBY)
+
+        assert hub.ring.since_last_key() == ()
+        assert hub.ring.size_bytes == 0

@@ -38,6 +38,17 @@ class TestRing:
 
         assert ring.since_last_key() == ()
 
+    def test_what_is_cleared_is_gone(self) -> None:
+        """And what comes after it is kept as if nothing had been before."""
+        ring = Ring(30.0, 1_000_000)
+        ring.append(make_au(0, is_key=True))
+
+        ring.clear()
+        assert (list(ring), ring.size_bytes) == ([], 0)
+
+        ring.append(make_au(3600, is_key=True))
+        assert len(ring.since_last_key()) == 1
+
     def test_seconds_drop_whole_gops(self) -> None:
         """Beyond the span the oldest GOP leaves as a whole, so the ring always starts with a key frame."""
         ring = Ring(2.5, 1_000_000)

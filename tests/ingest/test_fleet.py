@@ -16,7 +16,7 @@ from cameras.gst import GstCamera
 from camrelay import config, metrics
 from camrelay.errors import ConfigError
 from camrelay.ingest.fleet import Fleet
-from camrelay.model import CameraState
+from camrelay.model import CameraId, CameraState, EndReason, Protocol, Viewer
 from camrelay.simulate.options import Options, Picture
 from camrelay.simulate.server import Simulator
 from ingest.recorder import Recorder
@@ -143,6 +143,28 @@ async def test_cameras_come_and_go_without_touching_others(simulator: Simulator)
         assert (len(goes.units), len(goes.statuses)) == heard
         assert stays.states.count(LIVE) == 1
         assert OFFLINE not in stays.states
+
+
+async def test_an_on_demand_camera_is_read_while_somebody_watches(simulator: Simulator) -> None:
+    """Its clock goes on over the rest, and its viewers' other cameras are none of its business."""
+    async with running(config.Ingest(linger_s=1.0)) as fleet:
+        rests = add(fleet, "rests", simulator.url(1), connect="on_demand")
+        always = add(fleet, "always", simulator.url(2))
+        await always.until_state(LIVE)
+        assert rests.states == [CameraState.STANDBY]
+
+        for id in ("v1", "v2"):
+            viewer = Viewer(
+                id=id, session="s", camera=CameraId("rests"), protocol=Protocol.WEBRTC, subject=""
+            )
+            fleet.watch(viewer)
+            await rests.until_state(LIVE)
+            await rests.more_units(3)
+            viewer.end(EndReason.CLIENT_CLOSED)
+            await rests.until_state(CameraState.STANDBY)
+
+        assert [unit.discontinuity for unit in rests.units].count(True) == 1
+        assert all(a.dts < b.dts for a, b in zip(rests.units, rests.units[1:], strict=False))
 
 
 async def test_a_camera_that_cannot_be_removed_in_time_costs_the_others_nothing(

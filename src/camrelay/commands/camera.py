@@ -22,6 +22,7 @@ _FIELDS = (
     click.option("--username", help="The camera's own account."),
     click.option("--ask-password", is_flag=True, help="Ask for the camera's password at the terminal."),
     click.option("--transport", type=click.Choice(["tcp", "udp"]), help="How RTP comes."),
+    click.option("--connect", type=click.Choice(["always", "on_demand"]), help="When to read the camera."),
     click.option("--visibility", type=click.Choice(["private", "public"]), help="Who needs no token."),
 )
 

@@ -6,15 +6,23 @@ logged and counted, so that it can hurt neither the camera nor the other outputs
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Protocol
 
 from camrelay import config, metrics
+from camrelay.errors import StreamNotReady
 from camrelay.fanout.ring import Ring
-from camrelay.model import AccessUnit, CameraId, CameraStatus, VideoParams
+from camrelay.model import AccessUnit, CameraId, CameraState, CameraStatus, VideoParams
 
 logger = logging.getLogger("camrelay.fanout")
+
+#: Whoever asks before the first key frame waits this long for it: cameras need a second or two to connect,
+#: and some send a key frame every few seconds only.
+FIRST_PICTURE_S = 10.0
+#: When to ask again after that.
+_RETRY_S = 2
 
 
 class Output(Protocol):
@@ -46,6 +54,7 @@ class Hub:
         self.params: VideoParams | None = None
         # Replaced, never changed: an output may attach or detach while the hub walks the tuple.
         self._outputs: tuple[Output, ...] = ()
+        self._turned = asyncio.Event()
 
     def attach(self, output: Output) -> Callable[[], None]:
         """Adds an output, which learns the state at once and gets every access unit from the next one on.
@@ -73,10 +82,31 @@ class Hub:
                 self._expel(output)
 
     def set_status(self, status: CameraStatus) -> None:
-        """Takes the camera's new state."""
+        """Takes the camera's new state. What is held of one that goes to rest is forgotten."""
         self.status = status
+        if status.state is CameraState.STANDBY:
+            self.ring.clear()
+        turned, self._turned = self._turned, asyncio.Event()
+        turned.set()
         for output in self._outputs:
             self._tell(output, output.status, status)
+
+    async def live(self) -> None:
+        """Returns when the camera is live; one that is on its way is waited for.
+
+        Raises:
+            StreamNotReady: it is offline, or does not come within FIRST_PICTURE_S.
+        """
+        try:
+            async with asyncio.timeout(FIRST_PICTURE_S):
+                while self.status is not None and self.status.state is not CameraState.LIVE:
+                    if self.status.state is CameraState.OFFLINE:
+                        break
+                    await self._turned.wait()
+        except TimeoutError:
+            pass
+        if self.status is None or self.status.state is not CameraState.LIVE:
+            raise StreamNotReady("the camera has no live picture", retry_after_s=_RETRY_S)
 
     def _tell(self, output: Output, call: Callable[[CameraStatus], None], status: CameraStatus) -> None:
         try:

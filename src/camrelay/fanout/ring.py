@@ -70,6 +70,11 @@ class Ring:
             gop.size_bytes -= size_bytes
             self.size_bytes -= size_bytes
 
+    def clear(self) -> None:
+        """Forgets everything."""
+        self._gops.clear()
+        self.size_bytes = 0
+
     def since_last_key(self) -> tuple[AccessUnit, ...]:
         """What a joiner needs: the access units from the last key frame on, () when there is none."""
         if not self._gops or not self._gops[-1].has_key:

@@ -14,14 +14,18 @@ import logging
 import random
 import socket
 import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from camrelay import config, metrics
 from camrelay.errors import BadFeedMessage, WorkerLost
 from camrelay.ingest import feed
 from camrelay.ingest.backoff import Backoff
 from camrelay.ingest.budget import Budget
+from camrelay.ingest.demand import Demand
 from camrelay.ingest.egress import EgressPolicy
 from camrelay.ingest.source import Listener, Publish, Report, Source, Turnstile
+from camrelay.model import Viewer
 
 logger = logging.getLogger("camrelay.ingest")
 
@@ -89,10 +93,20 @@ class Fleet:
             report=status,
         )
         worker.cameras += 1
-        self._cameras[camera.id] = _Camera(source, worker)
+        life, demand = source.run, None
+        if camera.connect == "on_demand":
+            demand = Demand(camera.id, source.run, status, self._options.linger_s)
+            life = demand.run
+        self._cameras[camera.id] = _Camera(life, demand, worker)
         if self._is_started:
             worker.start()
             self._cameras[camera.id].start()
+
+    def watch(self, viewer: Viewer) -> None:
+        """Learns that a viewing runs: an on-demand camera is read as long as it does."""
+        camera = self._cameras.get(viewer.camera)
+        if camera is not None and camera.demand is not None:
+            camera.demand.watch(viewer)
 
     async def remove(self, camera_id: str) -> None:
         """Hangs up on a camera and forgets it. Takes HANG_UP_S at most."""
@@ -125,15 +139,18 @@ class Fleet:
 
 
 class _Camera:
-    """A source and the task that lives its life."""
+    """A camera's life and the task that lives it; `demand` is None of a camera that is always read."""
 
-    def __init__(self, source: Source, worker: _Worker) -> None:
+    def __init__(
+        self, life: Callable[[], Coroutine[Any, Any, None]], demand: Demand | None, worker: _Worker
+    ) -> None:
         self.worker = worker
-        self._source = source
+        self.demand = demand
+        self._life = life
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._source.run())
+        self._task = asyncio.create_task(self._life())
 
     async def stop(self) -> None:
         if self._task is not None:

@@ -19,6 +19,8 @@ from fanout.hls.serving import CAMERA, Served, serve
 
 LIVE = CameraStatus(state=CameraState.LIVE, since_us=0)
 OFFLINE = CameraStatus(state=CameraState.OFFLINE, since_us=0, reason="unreachable")
+CONNECTING = CameraStatus(state=CameraState.CONNECTING, since_us=0)
+STANDBY = CameraStatus(state=CameraState.STANDBY, since_us=0)
 #: The shortest everything, for tests that wait for time to pass.
 QUICK = config.Hls(part_ms=100, target_duration_s=1, segment_s=1.0)
 
@@ -65,6 +67,42 @@ class TestPlaylists:
         served.feed()
         served.hub.set_status(OFFLINE)
         assert await served.text("index.m3u8")
+
+    async def test_of_a_camera_on_its_way_are_waited_for(self, served: Served) -> None:
+        """An on-demand camera connects because of this request; when it is away, that is said."""
+        served.hub.set_status(STANDBY)
+        multivariant = asyncio.create_task(served.text("index.m3u8"))
+        await waiting(served)
+        served.hub.set_status(CONNECTING)
+        served.hub.set_status(OFFLINE)
+        with pytest.raises(AssertionError, match="StreamNotReady"):
+            await multivariant
+
+        served.hub.set_status(CONNECTING)
+        media = asyncio.create_task(served.text())
+        await waiting(served)
+        served.hub.set_status(LIVE)
+        served.feed(pictures=6)
+        assert parser.parse_media(await media).segments[0].parts
+
+    async def test_of_a_camera_that_was_at_rest_begin_anew(self, served: Served) -> None:
+        """Nobody is shown what was left of the last viewing, and no number goes back."""
+        served.hub.set_status(LIVE)
+        served.feed(pictures=60)
+        before = parser.parse_media(await served.text())
+
+        served.hub.set_status(STANDBY)
+        served.hub.set_status(CONNECTING)
+        media = asyncio.create_task(served.text())
+        await waiting(served)
+        served.hub.set_status(LIVE)
+        served.feed(pictures=6)
+
+        after = parser.parse_media(await media)
+        assert len(after.segments) == 1
+        assert not {part.uri for part in before.segments[0].parts} & {p.uri for p in after.segments[0].parts}
+        assert after.media_sequence >= before.media_sequence
+        assert after.discontinuity_sequence > before.discontinuity_sequence
 
     async def test_are_rendered_once_a_version(self, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
         """Everybody who asks for the same version gets the same bytes, made once."""

@@ -14,9 +14,9 @@ from multidict import CIMultiDictProxy
 from camrelay.errors import ConfigError
 from camrelay.fanout.webrtc.sdp import MAX_OFFER_BYTES
 from camrelay.fanout.webrtc.whep import Whep
-from camrelay.model import EndReason, Viewer
+from camrelay.model import CameraState, CameraStatus, EndReason, Viewer
 from camrelay.simulate.options import Picture
-from stage import CAMERA, Stage
+from stage import CAMERA, LIVE, Stage
 from whep_client import offer
 
 PICTURE = Picture(width=320, height=180, bitrate_bps=300_000, gop_pictures=25)
@@ -148,6 +148,25 @@ class TestPost:
             assert answer.status == 409
             assert int(answer.headers["Retry-After"]) > 0
             assert answer.code == "camera_not_live"
+
+    async def test_a_camera_on_its_way_is_waited_for(self, stage: Stage, http: aiohttp.ClientSession) -> None:
+        """An on-demand camera connects because of this request; a viewing that ends meanwhile is over."""
+        stage.hub.set_status(CameraStatus(CameraState.STANDBY, 0))
+        stage.asked.clear()
+        early = asyncio.create_task(post(http))
+        await stage.asked.wait()
+        stage.hub.set_status(CameraStatus(CameraState.CONNECTING, 0))
+        withdrawn = asyncio.create_task(post(http))
+        while len(stage.viewers) < 2:  # noqa: ASYNC110 - there is no event for the second
+            await asyncio.sleep(0.001)
+        stage.viewers[1].end(EndReason.REVOKED)
+        assert not early.done()
+
+        stage.hub.set_status(LIVE)
+
+        assert (await early).status == 201
+        assert (await withdrawn).status != 201
+        assert len(stage.server._peers) == 1
 
     async def test_a_full_server_says_when_to_come_back(self, http: aiohttp.ClientSession) -> None:
         """W3: 503 with Retry-After."""

@@ -57,6 +57,7 @@ class HlsServer:
             first_msn=int(time.time()),
             first_discontinuity=self._numbers.next(hub.camera),
             discontinuity_listed=partial(self._numbers.seen, hub.camera),
+            stood_down=partial(self._begin_anew, hub, is_public=is_public),
             prefix=secrets.token_hex(4),
         )
         self._windows[hub.camera] = (window, hub.attach(window))
@@ -66,6 +67,10 @@ class HlsServer:
         window, detach = self._windows.pop(camera)
         detach()
         window.close()
+
+    def _begin_anew(self, hub: Hub, *, is_public: bool) -> None:
+        self.detach(hub.camera)
+        self.attach(hub, is_public=is_public)
 
     async def close(self) -> None:
         """Stops serving every camera, and returns when the sequence numbers are stored."""

@@ -63,6 +63,8 @@ class Window:
         first_discontinuity: discontinuity sequence number of the first segment.
         discontinuity_listed: called with the sequence number of each later one. A later window of this camera
             needs larger numbers of both kinds, so that neither goes back for viewers that stay.
+        stood_down: called when the camera goes to rest: what this window lists is not what its next viewer
+            should begin with.
         prefix: of all names, unlike that of any other window.
 
     Attributes:
@@ -78,12 +80,14 @@ class Window:
         first_msn: int,
         first_discontinuity: int,
         discontinuity_listed: Callable[[int], None],
+        stood_down: Callable[[], None],
         prefix: str,
     ) -> None:
         self.camera = camera
         self._target_s = options.target_duration_s
         self._is_public = is_public
         self._discontinuity_listed = discontinuity_listed
+        self._stood_down = stood_down
         self._loop = asyncio.get_running_loop()
         self._listing = Listing(options, first_discontinuity, prefix)
         self._segmenter = Segmenter(options, first_msn, self._part_added, self._segment_completed)
@@ -93,6 +97,7 @@ class Window:
         self.answers: dict[tuple[bytes, bool], Content | Pending[Content]] = {}
         self._is_changed = False
         self._is_live = True
+        self._is_away = False
         #: Without a usable access unit until then, the camera's silence becomes a gap.
         self._gap_at = math.inf
         #: When what is listed ends, on the loop's clock.
@@ -113,8 +118,14 @@ class Window:
     def status(self, status: CameraStatus) -> None:
         """Learns whether pictures are to be expected: without them, gaps begin at once."""
         self._is_live = status.state is CameraState.LIVE
+        self._is_away = status.state is CameraState.OFFLINE
         if not self._is_live:
             self._gap_at = min(self._gap_at, self._loop.time())
+        if self._listing:
+            if status.state is CameraState.STANDBY:
+                self._stood_down()
+        elif self._is_away:
+            self._tell(self._room.all(), StreamNotReady("the camera is not live"))
 
     def close(self) -> None:
         """Ends it: who waits, and who asks later, learns that there is nothing here any more."""
@@ -135,7 +146,7 @@ class Window:
         """The multivariant playlist, as soon as there is a first part.
 
         Raises:
-            StreamNotReady: the camera is not expected to deliver.
+            StreamNotReady: the camera is offline.
         """
         return self._render_multivariant() if self._listing else self._first_part(self._render_multivariant)
 
@@ -184,7 +195,7 @@ class Window:
             raise NotFound("no such part, segment or init section") from None
 
     def _first_part(self, make: Callable[[], Content]) -> Pending[Content]:
-        if not self._is_live:
+        if self._is_away:
             raise StreamNotReady("the camera is not live")
         return self._expect(lambda: bool(self._listing), make)
 

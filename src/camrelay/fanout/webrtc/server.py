@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from camrelay import config
-from camrelay.errors import NegotiationFailed, Overloaded, StreamNotReady
+from camrelay.errors import NegotiationFailed, Overloaded, SessionEnded, StreamNotReady
 from camrelay.fanout.hub import Hub
 from camrelay.fanout.webrtc.caster import Caster
 from camrelay.fanout.webrtc.peer import Certificate, Peer
@@ -13,10 +13,7 @@ from camrelay.fanout.webrtc.sdp import choose, parse_offer
 from camrelay.fanout.webrtc.turns import Turns
 from camrelay.fanout.webrtc.udp import Port
 from camrelay.fanout.webrtc.whep import GuardedRoute, OpenRoute, Whep
-from camrelay.model import CameraId, CameraState, Codec, EndReason, Viewer, void
-
-#: How long a viewer should wait for a camera that is connecting or waits for its key frame.
-_RETRY_S = 2
+from camrelay.model import CameraId, Codec, EndReason, Viewer, void
 
 
 class WebrtcServer:
@@ -75,13 +72,16 @@ class WebrtcServer:
             peer.end(reason)
         caster.close()
 
-    def _open(self, camera: CameraId, offer_text: bytes, viewer: Viewer) -> Peer:
+    async def _open(self, camera: CameraId, offer_text: bytes, viewer: Viewer) -> Peer:
         offer = parse_offer(offer_text)
-        hub, caster, _ = self._cameras.get(camera, (None, None, None))
-        if hub is None or caster is None or hub.params is None:
-            raise StreamNotReady("the camera has no live picture", retry_after_s=_RETRY_S)
-        if hub.status is None or hub.status.state != CameraState.LIVE:
-            raise StreamNotReady("the camera has no live picture", retry_after_s=_RETRY_S)
+        if camera not in self._cameras:
+            raise StreamNotReady("the camera has no live picture")
+        await self._cameras[camera][0].live()
+        if viewer.end_reason is not None:
+            raise SessionEnded(viewer.end_reason)
+        hub, caster, _ = self._cameras[camera]
+        if hub.params is None:
+            raise StreamNotReady("the camera has no live picture")
         if hub.params.codec != Codec.H264:
             raise NegotiationFailed("browsers cannot play this camera's codec over WebRTC; use HLS")
         if hub.params.reorder_depth:

@@ -75,7 +75,7 @@ class Whep:
 
     def __init__(
         self,
-        open: Callable[[CameraId, bytes, Viewer], Resource],
+        open: Callable[[CameraId, bytes, Viewer], Awaitable[Resource]],
         find: Callable[[str, str], Resource | None],
         ice_servers: Sequence[str],
     ) -> None:
@@ -101,7 +101,7 @@ class Whep:
     async def post(self, request: web.Request, viewer: Viewer) -> web.Response:
         """Answers an offer: 201, with the resource in Location."""
         try:
-            peer = self._open(viewer.camera, await _body(request, SDP), viewer)
+            peer = await self._open(viewer.camera, await _body(request, SDP), viewer)
         except CamrelayError:
             viewer.end(EndReason.CLIENT_CLOSED)
             raise

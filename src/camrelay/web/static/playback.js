@@ -139,7 +139,7 @@ export class Playback {
 
   /** One viewing, from its session to its failure; always throws. */
   async #play(signal) {
-    if (!this.#isCameraLive) throw new Problem("camera_not_live"); // no need to ask for what cannot be given
+    if (!this.#canBeWatched) throw new Problem("camera_not_live"); // no need to ask for what cannot be given
     const kind = this.#choose();
     const prepared = kind === "webrtc" ? prepareWebrtc() : null;
     const session = await this.#openSession(signal).catch((error) => {
@@ -284,8 +284,8 @@ export class Playback {
   /** The picture is missing: because of the camera until it is back, otherwise for a short while. */
   async #waitForCamera(wait, signal) {
     await this.#askStatus(signal);
-    if (this.#isCameraLive) return this.#pause("connecting", wait, signal);
-    while (!this.#isCameraLive) {
+    if (this.#canBeWatched) return this.#pause("connecting", wait, signal);
+    while (!this.#canBeWatched) {
       this.#showStatus();
       await this.#sleep(STATUS_MS, signal);
       await this.#askStatus(signal);
@@ -304,6 +304,11 @@ export class Playback {
   /** Whether a picture may be expected; cameras of unknown state count as live. */
   get #isCameraLive() {
     return (this.#status?.state ?? "live") === "live";
+  }
+
+  /** Whether asking for the camera makes sense; one that stands by begins when it is asked for. */
+  get #canBeWatched() {
+    return this.#isCameraLive || this.#status.state === "standby";
   }
 
   #showStatus() {
