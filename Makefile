@@ -24,10 +24,11 @@ INSTALL_CHECKOUT := $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 COMPILE := $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \
 	--generate-hashes --no-header --no-annotate --upgrade pyproject.toml
 
-.PHONY: help demo test lint types lock clean packages-demo packages-test
+.PHONY: help demo test coverage lint types lock clean packages-demo packages-test
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
+	@echo 'make coverage  that every core is run in full by its own tests'
 	@echo 'make lint    ruff, check and format'
 	@echo 'make types   mypy, strict'
 	@echo 'make lock    renew requirements.lock and requirements-dev.lock'
@@ -39,6 +40,9 @@ demo: $(RUNTIME) $(HLS_JS)
 test: $(DEV) $(HLS_JS) $(RECORDED) lint types
 	$(PYTEST) --numprocesses 3 --dist worksteal -m 'not alone' $(ARGS) $(OR_NONE)
 	$(PYTEST) -m alone $(ARGS) $(OR_NONE)
+
+coverage: $(DEV)
+	$(BIN)/python tests/core_coverage.py
 
 lint: $(DEV)
 	$(BIN)/ruff check

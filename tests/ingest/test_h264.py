@@ -13,6 +13,7 @@ from camrelay.ingest.h264 import (
     is_b_slice,
     is_recovery_point,
     parse_access_unit,
+    parse_nal_units,
     to_avcc,
     unescape,
 )
@@ -130,6 +131,24 @@ class TestAccessUnit:
         picture = parse_access_unit(b"\x00\x00\x00\x01" + SPS + b"\x00\x00\x01" + PPS + b"\x00\x00\x01" + IDR)
 
         assert (to_avcc([IDR]), (SPS,), (PPS,)) == (picture.data, picture.sps, picture.pps)
+
+    def test_what_one_rtp_payload_hides_is_split(self) -> None:
+        """The same camera, read without an Annex B start code before the first."""
+        joined = SPS + b"\x00\x00\x01" + PPS + b"\x00\x00\x01" + IDR
+
+        assert parse_nal_units([joined]) == parse_nal_units([SPS, PPS, IDR])
+
+    @pytest.mark.parametrize(
+        "nal_units",
+        [
+            pytest.param([SLICE] * (MAX_NAL_UNITS + 1), id="NAL units"),
+            pytest.param([SLICE + b"\xff" * MAX_ACCESS_UNIT_BYTES], id="bytes"),
+        ],
+    )
+    def test_refuses_more_than_the_limits(self, nal_units: list[bytes]) -> None:
+        """However they came, a picture has no more of them."""
+        with pytest.raises(BadNalUnit, match="limits"):
+            parse_nal_units(nal_units)
 
     def test_parameter_sets_alone_are_no_picture(self) -> None:
         """Cameras that mark SPS and PPS as an access unit of their own do not get an empty picture."""

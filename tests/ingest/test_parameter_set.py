@@ -132,6 +132,14 @@ class TestSps:
         assert sps.frame_rate is None
         assert (sps.width, sps.height) == (320, 240)
 
+    def test_a_video_format_may_come_without_colours(self) -> None:
+        """The colour description is left out, the frame rate behind it still read."""
+        vui = (
+            sps_size(sps_head(66)).u(1, 1).u(0b001, 3).u(0, 4).u(0b001, 3).u(1, 32).u(50, 32).u(0, 1).u(0, 4)
+        )
+
+        assert parse_sps(vui.nal_unit()).frame_rate == 25
+
     @pytest.mark.parametrize(("num_units", "time_scale"), [(0, 50), (1, 2_000_000), (4_000_000, 50)])
     def test_an_impossible_frame_rate_is_none(self, num_units: int, time_scale: int) -> None:
         """Encoders that do not know it write zeros or millions."""

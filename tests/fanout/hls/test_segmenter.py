@@ -98,6 +98,21 @@ class TestParts:
         recorder.push(units[9:10])
         assert len(recorder.parts) == 2
 
+    def test_after_a_gap_nothing_begins_before_a_key_frame(self) -> None:
+        """What comes before it could not be shown."""
+        recorder = Recorder()
+        units = gops(3)
+        recorder.push(units[:50])
+        assert not recorder.segmenter.awaits_key
+
+        recorder.segmenter.add_gap()
+        count = len(recorder.parts)
+        recorder.push(units[60:100])
+        assert recorder.segmenter.awaits_key
+        assert len(recorder.parts) == count
+        recorder.push(units[100:101])
+        assert not recorder.segmenter.awaits_key
+
     def test_parts_with_a_key_frame_are_independent(self) -> None:
         """A part says so when a decoder can start on it, wherever in it the key frame stands."""
         recorder = Recorder(msgspec.structs.replace(OPTIONS, segment_s=4.0))
