@@ -42,6 +42,11 @@ class CameraView(msgspec.Struct, frozen=True):
     frame_rate: float | None
 
 
+class CameraList(msgspec.Struct, frozen=True):
+
+    cameras: list[CameraView]
+
+
 class CameraChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """PATCH /v1/cameras/{id}: every field of a camera but its id, each optional."""
 
@@ -143,12 +148,12 @@ class Api:
     def routes(self) -> list[Route]:
         """The route table of /v1."""
         return [
-            Route("GET", "/v1/cameras", self.list_cameras),
-            Route("GET", "/v1/cameras/{camera}", self.show_camera),
-            Route("POST", "/v1/cameras", self.add_camera),
-            Route("PATCH", "/v1/cameras/{camera}", self.change_camera),
-            Route("DELETE", "/v1/cameras/{camera}", self.remove_camera),
-            Route("POST", "/v1/media/sessions", self.create_session),
+            Route("GET", "/v1/cameras", self.list_cameras, gives=CameraList),
+            Route("GET", "/v1/cameras/{camera}", self.show_camera, gives=CameraView),
+            Route("POST", "/v1/cameras", self.add_camera, config.Camera, CameraView, 201),
+            Route("PATCH", "/v1/cameras/{camera}", self.change_camera, CameraChanges, CameraView),
+            Route("DELETE", "/v1/cameras/{camera}", self.remove_camera, status=204),
+            Route("POST", "/v1/media/sessions", self.create_session, SessionRequest, SessionView, 201),
             Route("GET", "/hls/{camera}/index.m3u8", self.redirect_to_session),
         ]
 
@@ -156,7 +161,7 @@ class Api:
         """Every camera the asker may watch, in the order of the configuration."""
         may_watch = self._may_watch(request)
         return json_response(
-            {"cameras": [self._view(c) for c in self._lineup.channels.values() if may_watch(c.camera)]}
+            CameraList([self._view(c) for c in self._lineup.channels.values() if may_watch(c.camera)])
         )
 
     async def show_camera(self, request: web.Request) -> web.Response:
@@ -204,6 +209,8 @@ class Api:
         )
 
     async def redirect_to_session(self, request: web.Request) -> web.Response:
+
+
         """For players that can send a Bearer header, or none at all to a public camera."""
         session = await self._open_session(request, request.match_info["camera"])
         place = f"/m/{session.secret}/{session.camera}/index.m3u8"

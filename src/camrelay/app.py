@@ -35,6 +35,7 @@ from camrelay.ingest.fleet import Fleet
 from camrelay.ingest.scout import Scout
 from camrelay.lineup import Channel, Lineup
 from camrelay.model import Action, EndReason, Protocol, Viewer
+from camrelay.openapi import described
 from camrelay.pages import Pages
 from camrelay.places import DATABASE, KEYS, REVOCATIONS, STORE_KEY
 from camrelay.records import Records
@@ -173,6 +174,7 @@ class App:
             *Rights(self._gate, self._keys, self._options.auth).routes(),
             *Records(Path(self._options.store.directory), self._gate.check_manager).routes(),
             *(Route(*route) for route in Pages().routes()),
+        routes.append(described(routes))
         ]
         authorize = self._authorize
         picture = guarded(authorize, Protocol.SNAPSHOT, snapshots.snapshot)

@@ -100,9 +100,9 @@ class Finder:
     def routes(self) -> list[Route]:
         """The route table."""
         return [
-            Route("POST", "/v1/discover", self.discover),
-            Route("POST", "/v1/probe", self.probe),
-            Route("POST", "/v1/cameras/{camera}/probe", self.probe_camera),
+            Route("POST", "/v1/discover", self.discover, SearchRequest),
+            Route("POST", "/v1/probe", self.probe, ProbeRequest, Finding),
+            Route("POST", "/v1/cameras/{camera}/probe", self.probe_camera, gives=Finding),
         ]
 
     async def discover(self, request: web.Request) -> web.StreamResponse:

@@ -104,12 +104,12 @@ class Rights:
     def routes(self) -> list[Route]:
         """The route table."""
         return [
-            Route("POST", "/v1/tokens", self.create_token),
-            Route("POST", "/v1/revocations", self.revoke),
-            Route("GET", "/v1/sessions", self.list_sessions),
-            Route("DELETE", "/v1/sessions/{session}", self.end_session),
-            Route("POST", "/v1/media/sessions/{session}/renew", self.renew_session),
-            Route("GET", "/.well-known/jwks.json", self.public_keys),
+            Route("POST", "/v1/tokens", self.create_token, TokenRequest, TokenView, 201),
+            Route("POST", "/v1/revocations", self.revoke, RevocationRequest, RevocationView),
+            Route("GET", "/v1/sessions", self.list_sessions, gives=SessionList, query=("camera",)),
+            Route("DELETE", "/v1/sessions/{session}", self.end_session, status=204),
+            Route("POST", "/v1/media/sessions/{session}/renew", self.renew_session, gives=RenewedView),
+            Route("GET", "/.well-known/jwks.json", self.public_keys, gives=PublicKeys),
         ]
 
     async def create_token(self, request: web.Request) -> web.Response:

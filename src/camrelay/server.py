@@ -116,11 +116,29 @@ _PREFLIGHT_HEADERS = {
 
 
 class Route(NamedTuple):
-    """One line of the route table."""
+    """One line of the route table.
+
+    The rest is for /v1/openapi.json: the struct of the JSON body it takes, that of its answer, the status
+    of that, and the names in its query.
+    """
 
     method: str
     path: str
     handler: Handler
+    takes: Any = None
+    gives: Any = None
+    status: int = 200
+    query: tuple[str, ...] = ()
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """An error as it is answered (RFC 9457)."""
+
+    title: str
+    status: int
+    code: str
+    request_id: str
+    type: str = "about:blank"
 
 
 def guarded(authorize: Authorize, protocol: Protocol, handler: MediaHandler) -> Handler:
@@ -136,8 +154,8 @@ def build(routes: Iterable[Route]) -> web.Application:
     """The application for a route table; what no route matches is the same 404 as an unknown camera."""
     app = web.Application(client_max_size=BODY_LIMIT_BYTES)
     preflight = Route("OPTIONS", f"/v1/{{path:{_FOR_OTHER_SITES}}}", _preflight)
-    for method, path, handler in (*routes, preflight, Route("*", "/{unknown:.*}", _not_found)):
-        app.router.add_route(method, path, _answering(handler))
+    for route in (*routes, preflight, Route("*", "/{unknown:.*}", _not_found)):
+        app.router.add_route(route.method, route.path, _answering(route.handler))
     app.on_response_prepare.append(_tidy)
     return app
 
@@ -235,15 +253,7 @@ def problem(error: CamrelayError, *, status: int | None = None) -> web.Response:
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return web.Response(
-        body=msgspec.json.encode(
-            {
-                "type": "about:blank",
-                "title": sentence,
-                "status": status,
-                "code": error.code,
-                "request_id": request_id,
-            }
-        ),
+        body=msgspec.json.encode(Problem(sentence, status, error.code, request_id)),
         status=status,
         content_type="application/problem+json",
         headers=headers,
