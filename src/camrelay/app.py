@@ -174,8 +174,8 @@ class App:
             *Rights(self._gate, self._keys, self._options.auth).routes(),
             *Records(Path(self._options.store.directory), self._gate.check_manager).routes(),
             *(Route(*route) for route in Pages().routes()),
-        routes.append(described(routes))
         ]
+        routes.append(described(routes))
         authorize = self._authorize
         picture = guarded(authorize, Protocol.SNAPSHOT, snapshots.snapshot)
         routes.append(Route("GET", "/snapshot/{camera:[a-z0-9][a-z0-9_-]*}.jpg", picture))
