@@ -108,7 +108,7 @@ IMPURE = {
 
 #: Third-party door -> the modules that may open it. A name ending in "." stands for everything below it.
 KEEPERS = {
-    "av": {"ingest.probe", "ingest.snapshot", "simulate.", "tools."},
+    "av": {"ingest.snapshot", "simulate.", "tools."},
     "aiortc": {"fanout.webrtc.peer", "fanout.webrtc.sdp", "tools."},
     "onvif": {"ingest.onvif"},
     "zeep": {"ingest.onvif"},

@@ -6,11 +6,15 @@ from typing import Any
 
 import pytest
 
+from builders import PPS, SPS_360P
 from cameras.gst import GstCamera
 from camrelay import config
 from camrelay.errors import ConfigError, EgressDenied
+from camrelay.ingest import probe
 from camrelay.ingest.report import Report
+from camrelay.ingest.rtp import RtpUnit
 from camrelay.ingest.scout import Scout
+from camrelay.ingest.sdp import Description, Track
 from camrelay.simulate.options import Options, Picture
 from camrelay.simulate.server import Simulator
 
@@ -54,6 +58,37 @@ async def test_a_wrong_password_or_path_is_told_apart() -> None:
         "unreachable",
     ]
     assert [r.reachable for r in (refused, missing, gone)] == [True, True, False]
+
+
+async def test_a_look_ends_with_the_second_key_frame_or_the_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A camera with rare key frames is reported as that, and so is one whose clock wraps meanwhile."""
+    monkeypatch.setattr(probe, "LISTEN_S", (0.0, 60.0))
+    look = probe.Look()
+    assert not look.has_seen_enough()
+    look.opened(Description("", ()), Track("video", "H264", 96))
+    key_frame = (SPS_360P, PPS, b"\x65\x88\x80\x40\xff")
+
+    look.access_unit(RtpUnit((1 << 32) - 90_000, key_frame))
+    assert look.video is not None
+    assert look.video.gop_s is None
+    assert not look.has_seen_enough()
+    look.access_unit(RtpUnit(90_000, key_frame))
+
+    assert look.has_seen_enough()
+    assert look.video.gop_s == 2.0
+    monkeypatch.setattr(probe, "LISTEN_S", (0.0, 0.0))
+    assert look.has_seen_enough()
+
+
+async def test_damage_is_passed_over() -> None:
+    """A look at a camera with broken packets sees what is left."""
+    look = probe.Look()
+    look.opened(Description("", ()), Track("video", "H264", 96, format={"sprop-parameter-sets": "5w=="}))
+    for nal_units in ((), (b"\xe5\x00",), (b"\x67\x00",), (b"\x65\x88\x80",)):
+        look.access_unit(RtpUnit(0, nal_units))
+
+    assert look.video is None
+    assert probe.report(look, "v=0").reason == "interrupted"
 
 
 @pytest.mark.e2e

@@ -34,7 +34,7 @@ def test_a_usual_stream_works_without_remarks() -> None:
 @pytest.mark.parametrize(
     ("changes", "hls_works", "webrtc_works", "word"),
     [
-        ({"codec": "hevc", "profile": "Main"}, False, False, "H.265"),
+        ({"codec": "h265", "profile": "Main"}, False, False, "H.265"),
         ({"codec": "vp8"}, False, False, "vp8"),
         ({"profile": "High 4:2:2"}, False, False, "High 4:2:2"),
         ({"has_b_frames": True}, True, False, "B-frames"),
@@ -145,3 +145,19 @@ def test_a_shown_sdp_has_no_secrets() -> None:
     assert "\x1b" not in shown
     assert "a=rtpmap:96 H264/90000" in shown
     assert "rtsp://***@10.0.0.5/track1?user=***&password=***;x=1" in shown
+
+
+@pytest.mark.parametrize(("codec", "spoken"), [("JPEG", "Motion JPEG"), ("H265", "H.265"), ("VP8", "VP8")])
+def test_a_stream_that_cannot_be_relayed_is_named(codec: str, spoken: str) -> None:
+    """With what to change, though nothing was played."""
+    sdp = (
+        "v=0\r\nm=audio 0 RTP/AVP 8\r\na=rtpmap:8 PCMA/8000\r\n"
+        f"m=video 0 RTP/AVP 97\r\na=rtpmap:97 {codec}/90000\r\n"
+    )
+    report = failed("unsupported_codec", sdp)
+
+    assert report.video is None
+    for verdict in (report.hls, report.webrtc):
+        assert verdict is not None
+        assert not verdict.works
+        assert f"The video is {spoken};" in verdict.remarks[0]

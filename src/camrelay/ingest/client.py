@@ -115,6 +115,11 @@ class Client:
             self._socket.connect((target.address, target.port))
         poller.register(self._socket, WRITE, self._connected)
 
+    @property
+    def sdp(self) -> bytes:
+        """What the camera says of itself, as it came; b"" before."""
+        return self._conversation.sdp if self._conversation is not None else b""
+
     def stop(self) -> None:
         """Says goodbye and hangs up; `ended` follows within TEARDOWN_S."""
         if self._failure is None:

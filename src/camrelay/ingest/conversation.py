@@ -65,6 +65,7 @@ class Conversation:
         ssrc: random, for receiver reports.
 
     Attributes:
+        sdp: what the camera says of itself, as it came; b"" before.
         description, video: what the camera offers and the track that is played, once it has answered.
         is_playing: PLAY is answered.
         is_over: TEARDOWN is answered.
@@ -75,6 +76,7 @@ class Conversation:
     def __init__(
         self, target: Target, *, own_address: str, udp_port: int | None, cnonce: str, ssrc: int
     ) -> None:
+        self.sdp = b""
         self.description: sdp.Description | None = None
         self.track: sdp.Track | None = None
         self.video: Depacketizer | None = None
@@ -202,6 +204,7 @@ class Conversation:
         return b""
 
     def _choose_track(self, head: Head, body: bytes) -> bytes:
+        self.sdp = body
         description = sdp.parse(body)
         track = next((t for t in description.tracks if _is_playable(t)), None)
         if track is None:

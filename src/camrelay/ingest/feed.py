@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from camrelay.errors import BadFeedMessage, SourceError
 from camrelay.ingest.h264 import MAX_ACCESS_UNIT_BYTES
+from camrelay.ingest.target import Target
 from camrelay.model import VideoParams
 
 #: The largest access unit; an AVCC length is at most one byte longer than the start code it replaces.
@@ -45,6 +46,22 @@ class Start(_Message, frozen=True, tag="start"):
     username: str
     password: str
     transport: Literal["tcp", "udp"]
+    #: As of Target.
+    tls_fingerprint: str = ""
+
+    @property
+    def camera(self) -> Target:
+        """Whom to dial."""
+        return Target(
+            address=self.address,
+            port=self.port,
+            authority=self.authority,
+            path=self.target,
+            username=self.username,
+            password=self.password,
+            is_tls=self.tls,
+            tls_fingerprint=self.tls_fingerprint,
+        )
 
     def __repr__(self) -> str:
         return f"Start({self.attempt})"

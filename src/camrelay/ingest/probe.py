@@ -1,39 +1,32 @@
 """Plays a camera for some seconds: `python -m camrelay.ingest.probe`, a feed.Start in, a Report out.
 
-A process of its own for the same reasons as an ingest worker, and through the same guard: libav knows neither
-the camera's address nor its password.
+It plays with the client of the ingest workers, so it can do nothing that they cannot. A process of its own
+all the same: the picture in the report is decoded here, once the camera has been let go.
 """
 
 from __future__ import annotations
 
 import time
 
-import av
 import msgspec
-from av.container import InputContainer
-from av.video.stream import VideoStream
 
-from camrelay.errors import (
-    BadNalUnit,
-    BadParameterSet,
-    CameraUnreachable,
-    StreamInterrupted,
-    StreamNotFound,
-    UnsupportedCodec,
-)
+from camrelay.errors import BadNalUnit, BadParameterSet, SourceError, StreamInterrupted
+from camrelay.ingest.client import Client
 from camrelay.ingest.errand import answer_questions
 from camrelay.ingest.feed import Start
-from camrelay.ingest.guard import Guard, Passage
-from camrelay.ingest.h264 import parse_access_unit
-from camrelay.ingest.keyframe import KeyFrame
+from camrelay.ingest.h264 import Picture, parse_nal_units
+from camrelay.ingest.keyframe import from_access_unit
 from camrelay.ingest.parameter_set import ParameterSets
+from camrelay.ingest.poller import Poller
 from camrelay.ingest.report import Report, Seen, Video, audio_of, failed, judge, profile_name, without_secrets
+from camrelay.ingest.rtp import RtpUnit
+from camrelay.ingest.sdp import Description, Track
 from camrelay.ingest.snapshot import jpeg
-from camrelay.ingest.target import Target
+from camrelay.model import CLOCK_RATE, AccessUnit
 
-#: For one answer of the camera while it opens.
+#: From dialling to PLAY.
 OPEN_S = 10.0
-#: No byte for this long, and it is over.
+#: No access unit for this long, and it is over.
 SILENCE_S = 5.0
 #: Listened to at least, for a frame rate, and at most, for a second key frame.
 LISTEN_S = (2.0, 12.0)
@@ -41,127 +34,107 @@ LISTEN_S = (2.0, 12.0)
 
 def probe(stream: Start) -> Report:
     """Plays a stream and reports."""
-    guard = Guard(open_s=OPEN_S, silence_s=SILENCE_S)
-    passage = guard.open(
-        Target(
-            address=stream.address,
-            port=stream.port,
-            authority=stream.authority,
-            path=stream.target,
-            username=stream.username,
-            password=stream.password,
-            is_tls=stream.tls,
-        )
+    look = Look()
+    poller = Poller()
+    client = Client(
+        stream.camera, look, poller, is_udp=stream.transport == "udp", open_s=OPEN_S, silence_s=SILENCE_S
     )
-    look = _Look(passage)
-    error: Exception | None = None
-    try:
-        look.play(stream.transport)
-    except (av.FFmpegError, UnsupportedCodec) as e:
-        error = e
-    finally:
-        guard.stop()
-    if look.video is None:
-        return failed(look.reason(error), look.sdp)
-    audio = audio_of(look.sdp)
-    hls, webrtc = judge(look.video, audio)
-    return Report(
-        video=look.video, audio=audio, sdp=without_secrets(look.sdp), hls=hls, webrtc=webrtc, jpeg=look.jpeg
-    )
+    while look.error is None:
+        poller.poll()
+        if look.has_seen_enough():
+            client.stop()
+    return report(look, client.sdp.decode("utf-8", "replace"))
 
 
-class _Look:
-    """What is seen of one stream.
+class Look:
+    """What is seen of one stream. The Player of its client.
 
     Attributes:
-        is_open: whether the camera came to play.
-        video: None until a key frame came.
-        jpeg: of the first key frame that has a picture.
+        key_frame: the first one, None before.
+        error: why it is over, None before.
     """
 
-    def __init__(self, passage: Passage) -> None:
-        self.is_open = False
-        self.jpeg = b""
-        self._passage = passage
+    def __init__(self) -> None:
+        self.key_frame: AccessUnit | None = None
+        self.error: SourceError | None = None
         self._seen = Seen()
         self._parameter_sets = ParameterSets()
-        self._has_b_frames = False
-        self._codec = ""
-        self._profile = ""
-        self._size = (0, 0)
-
-    @property
-    def sdp(self) -> str:
-        return self._passage.description.decode("utf-8", "replace")
+        self._opened_at = 0.0
+        self._pts: int | None = None
 
     @property
     def video(self) -> Video | None:
-        if not self._seen.key_frames:
-            return None
+        """None until a key frame came."""
         params = self._parameter_sets.params
-        width, height = (params.width, params.height) if params else self._size
+        if self.key_frame is None or params is None:
+            return None
         return Video(
-            codec=self._codec,
-            profile=profile_name(params.sps[0]) if params else self._profile,
-            width=width,
-            height=height,
+            codec=params.codec,
+            profile=profile_name(params.sps[0]),
+            width=params.width,
+            height=params.height,
             frame_rate=self._seen.frame_rate,
             gop_s=self._seen.gop_s,
-            has_b_frames=params.reorder_depth > 0 if params else self._has_b_frames,
+            has_b_frames=params.reorder_depth > 0,
             bit_rate_bps=self._seen.bit_rate_bps,
         )
 
-    def reason(self, error: Exception | None) -> str:
-        """Why no picture came; to libav most of what the guard sees is a closed connection."""
-        failure = self._passage.failure
-        if failure is not None and not isinstance(failure, StreamInterrupted):
-            return failure.code
-        if isinstance(error, UnsupportedCodec):
-            return error.code
-        if isinstance(error, av.HTTPNotFoundError):
-            return StreamNotFound.code
-        return StreamInterrupted.code if self.is_open else CameraUnreachable.code
-
-    def play(self, transport: str) -> None:
-        options = {"rtsp_transport": transport, "allowed_media_types": "video"}
-        with av.open(self._passage.url, format="rtsp", options=options) as container:
-            self.is_open = True
-            if not container.streams.video:
-                raise UnsupportedCodec("no video stream")
-            self._listen(container, container.streams.video[0])
-
-    def _listen(self, container: InputContainer, video: VideoStream) -> None:
-        context = video.codec_context
-        self._codec = context.name
-        self._profile = str(context.profile or "")
-        self._size = (context.width, context.height)
-        self._has_b_frames = context.has_b_frames
-        extradata = context.extradata or b""
-        if self._codec == "h264":
-            self._learn(extradata)
+    def has_seen_enough(self) -> bool:
+        """Two key frames and a while between, or as long as anybody waits."""
+        if not self._opened_at:
+            return False
         least, most = LISTEN_S
-        began = time.monotonic()
-        for packet in container.demux(video):
-            if packet.size and packet.pts is not None and packet.time_base is not None:
-                data = bytes(packet)
-                if self._codec == "h264":
-                    self._learn(data)
-                is_key = packet.is_keyframe
-                self._seen.add(float(packet.pts * packet.time_base), is_key=is_key, size=len(data))
-                if is_key and not self.jpeg:
-                    self.jpeg = jpeg(KeyFrame(self._codec, data, extradata))
-            listened = time.monotonic() - began
-            if listened > most or (listened > least and self._seen.key_frames > 1):
-                return
+        listened = time.monotonic() - self._opened_at
+        return listened > most or (listened > least and self._seen.key_frames > 1)
 
-    def _learn(self, data: bytes) -> None:
+    def opened(self, description: Description, track: Track) -> None:
+        self._opened_at = time.monotonic()
         try:
-            picture = parse_access_unit(data)
+            self._learn(parse_nal_units(track.parameter_sets))
+        except BadNalUnit:
+            return
+
+    def access_unit(self, unit: RtpUnit) -> None:
+        try:
+            picture = parse_nal_units(unit.nal_units)
+        except BadNalUnit:
+            return
+        self._learn(picture)
+        params = self._parameter_sets.params
+        if not picture.data or params is None:
+            return
+        is_key = picture.is_idr or picture.has_recovery_point
+        self._seen.add(self._place(unit.timestamp) / CLOCK_RATE, is_key=is_key, size=len(picture.data))
+        if is_key and self.key_frame is None:
+            self.key_frame = AccessUnit(0, 0, True, picture.data, params, time.time_ns() // 1000)
+
+    def ended(self, error: SourceError) -> None:
+        self.error = error
+
+    def _place(self, timestamp: int) -> int:
+        """The timestamp on a clock that does not wrap."""
+        last = timestamp if self._pts is None else self._pts
+        self._pts = last + (timestamp - last + (1 << 31)) % (1 << 32) - (1 << 31)
+        return self._pts
+
+    def _learn(self, picture: Picture) -> None:
+        try:
             self._parameter_sets.update(picture.sps, picture.pps)
-        except (BadNalUnit, BadParameterSet):
+        except BadParameterSet:
             return
         if picture.has_b_slices:
             self._parameter_sets.note_b_slices()
+
+
+def report(look: Look, sdp: str) -> Report:
+    """What a look at a stream with that SDP comes to."""
+    video = look.video
+    if video is None or look.key_frame is None:
+        return failed((look.error or StreamInterrupted()).code, sdp)
+    audio = audio_of(sdp)
+    hls, webrtc = judge(video, audio)
+    picture = jpeg(from_access_unit(look.key_frame))
+    return Report(video=video, audio=audio, sdp=without_secrets(sdp), hls=hls, webrtc=webrtc, jpeg=picture)
 
 
 async def _answer(data: bytes) -> bytes:
@@ -169,5 +142,4 @@ async def _answer(data: bytes) -> bytes:
 
 
 if __name__ == "__main__":
-    av.logging.set_level(None)
     answer_questions(_answer)

@@ -14,6 +14,7 @@ from camrelay.errors import (
     CameraUnreachable,
     CredentialsOnHold,
     EgressDenied,
+    UnsupportedCodec,
     WorkerLost,
 )
 
@@ -35,7 +36,12 @@ _PROFILE_NAMES = {
     244: "High 4:4:4 Predictive",
 }
 
-_SPOKEN = {"h264": "H.264", "hevc": "H.265", "mjpeg": "Motion JPEG", "mpeg4": "MPEG-4 Part 2"}
+#: By encoding name, as of SDP; VideoParams has them in small letters.
+_SPOKEN = {"H264": "H.264", "H265": "H.265", "JPEG": "Motion JPEG", "MP4V-ES": "MPEG-4 Part 2"}
+
+_VIDEO_CODEC = re.compile(
+    r"^m=video [^\n]*$(?:(?!^m=).)*?^a=rtpmap:\d{1,3} +([A-Za-z0-9.+-]{1,64})/", re.MULTILINE | re.DOTALL
+)
 
 _SECRET_LINE = re.compile(r"^(k=|a=(crypto|key-mgmt|fingerprint|ice-pwd):)", re.IGNORECASE)
 _USERINFO = re.compile(r"(://)[^\s/@]{1,512}@")
@@ -48,7 +54,7 @@ _SECRET_PARAMETER = re.compile(
 class Video(msgspec.Struct, frozen=True):
     """The video of a stream. `gop_s` is the longest time between key frames, None when fewer than two came.
 
-    `codec` is libav's name for it. `frame_rate` is pictures per second as they came.
+    `codec` is one of model.Codec. `frame_rate` is pictures per second as they came.
     """
 
     codec: str
@@ -150,12 +156,17 @@ def failed(reason: str, sdp: str = "") -> Report:
     """The report of a stream that did not play."""
     refused = {CameraAuthFailed.code, CredentialsOnHold.code}
     unreached = {CameraUnreachable.code, EgressDenied.code, WorkerLost.code}
+    verdict = None
+    if reason == UnsupportedCodec.code and (found := _VIDEO_CODEC.search(sdp)):
+        verdict = Verdict(False, (_wrong_codec(found[1]),))
     return Report(
         reason=reason,
         reachable=reason not in unreached,
         authenticated=None if reason in unreached else reason not in refused,
         audio=audio_of(sdp),
         sdp=without_secrets(sdp),
+        hls=verdict,
+        webrtc=verdict,
     )
 
 
@@ -183,10 +194,7 @@ def judge(video: Video, audio: Audio | None) -> tuple[Verdict, Verdict]:
     """What HLS and WebRTC can do with a stream."""
     hard = []
     if video.codec not in _CODECS:
-        spoken = _SPOKEN.get(video.codec, video.codec)
-        hard.append(
-            f"The video is {spoken}; camrelay relays H.264. Choose H.264 in the camera's video settings."
-        )
+        hard.append(_wrong_codec(video.codec))
     elif video.profile not in _PROFILES:
         hard.append(f"Browsers cannot decode the profile {video.profile}. Choose Main or High in the camera.")
     soft = []
@@ -214,3 +222,8 @@ def judge(video: Video, audio: Audio | None) -> tuple[Verdict, Verdict]:
         Verdict(not hard, tuple(hard + soft)),
         Verdict(not hard and not reordered, tuple(hard + reordered + soft)),
     )
+
+
+def _wrong_codec(name: str) -> str:
+    spoken = _SPOKEN.get(name.upper(), name)
+    return f"The video is {spoken}; camrelay relays H.264. Choose H.264 in the camera's video settings."

@@ -26,6 +26,7 @@ _QUANTISER = "5"
 
 def jpeg(frame: KeyFrame) -> bytes:
     """The picture in a key frame, b"" when there is none."""
+    av.logging.set_level(None)
     try:
         picture = _decode(frame)
         return b"" if picture is None else _encode(picture, frame.max_width)
@@ -64,7 +65,6 @@ def _serve() -> None:
 
 
 if __name__ == "__main__":
-    av.logging.set_level(None)
     set_limits()
     _serve()
     os._exit(0)

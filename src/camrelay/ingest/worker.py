@@ -29,7 +29,6 @@ from camrelay.ingest.parameter_set import ParameterSets
 from camrelay.ingest.poller import READ, WRITE, Poller
 from camrelay.ingest.rtp import RtpUnit
 from camrelay.ingest.sdp import Description, Track
-from camrelay.ingest.target import Target
 
 #: Four seconds of sixteen cameras at 2 Mb/s: longer than any pause of a healthy relay.
 BACKLOG_BYTES = 16_000_000
@@ -217,19 +216,10 @@ class Worker:
             self._attempts[message.attempt][1].stop()
 
     def _start(self, start: feed.Start) -> None:
-        target = Target(
-            address=start.address,
-            port=start.port,
-            authority=start.authority,
-            path=start.target,
-            username=start.username,
-            password=start.password,
-            is_tls=start.tls,
-        )
         attempt = Attempt(start.attempt, self._outbox)
         try:
             client = Client(
-                target,
+                start.camera,
                 attempt,
                 self._poller,
                 is_udp=start.transport == "udp",
