@@ -34,7 +34,7 @@ _CLASSIC_DELAY_LIMIT_S = 10.0
 
 QUICK = [
     "--servers", "camrelay", "--static", "nginx", "--no-classic", "--rounds", "1", "--start", "4",
-    "--most", "4", "--seconds", "1.5", "--settle", "1.5", "--wrk-seconds", "1",
+    "--most", "4", "--warm-up", "0", "--seconds", "1.5", "--settle", "1.5", "--wrk-seconds", "1",
 ]  # fmt: skip
 
 
@@ -48,6 +48,8 @@ async def ladder(run: Run, label: str, feed: Feed) -> list[Step]:
     run.result.servers[name] = server.settings
     limit_s = options.delay_limit / 1000 if low_latency else _CLASSIC_DELAY_LIMIT_S
     try:
+        # Until what is kept of the camera is full: memory that grows later is the viewers'.
+        await asyncio.sleep(options.warm_up)
         async with Crowd(low_latency=low_latency) as crowd:
 
             async def at(size: int) -> Step:
@@ -111,6 +113,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--start", type=int, default=50, help="viewers to begin with")
     parser.add_argument("--most", type=int, default=4000, help="viewers to end with")
+    parser.add_argument("--warm-up", type=float, default=40.0, help="seconds before the first viewers")
     parser.add_argument("--seconds", type=float, default=6.0, help="measured at each size")
     parser.add_argument("--settle", type=float, default=4.0, help="seconds from the last join to measuring")
     parser.add_argument("--join-rate", type=float, default=50.0, help="viewers that join per second")

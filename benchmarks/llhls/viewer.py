@@ -2,7 +2,9 @@
 buffer.
 
 Low latency: one connection waits in blocked reloads, another fetches parts, as hls.js does over HTTP/1.1.
-Classic: whole segments, reloads as rfc8216bis §6.3.4 paces them. Nothing is decoded.
+Classic: whole segments, reloads as rfc8216bis §6.3.4 paces them. Nothing is decoded. What is fetched first is
+independent, and so begins further back than the hold-back; what lies between would be decoded and not shown,
+as hls.js seeks to its live position within what it has.
 """
 
 from __future__ import annotations
@@ -75,8 +77,11 @@ class Viewer:
         self._low_latency = low_latency
         self._session = Session(url, headers)
         self._last = (-1, -1)
+        #: When the first piece would have been on screen from its start, 0 until the first picture is.
         self._play_began = 0.0
         self._fetched_s = 0.0
+        #: Of what was fetched, what lies before the first picture shown.
+        self._skipped_s = 0.0
         self.began_at = self.first_media_at = 0.0
         self.delays_s: list[float] = []
         self.behind_s: list[float] = []
@@ -115,7 +120,7 @@ class Viewer:
     async def _follow_parts(self, playlist: Playlist) -> None:
         session = self._session
         separator = "&" if "?" in session.playlist_path else "?"
-        pieces = playlist.pieces[start(playlist.pieces, playlist.part_hold_back_s) :]
+        pieces = self._first(playlist.pieces, playlist.part_hold_back_s)
         while not playlist.is_ended:
             msn, part = playlist.next_part
             # Asked for before the parts are fetched: the reload waits at the server meanwhile.
@@ -130,7 +135,7 @@ class Viewer:
     async def _follow_segments(self, playlist: Playlist) -> None:
         session = self._session
         # Three target durations from the end (rfc8216bis §6.3.3).
-        pieces = playlist.segments[start(playlist.segments, 3 * playlist.target_duration_s) :]
+        pieces = self._first(playlist.segments, 3 * playlist.target_duration_s)
         while not playlist.is_ended:
             for piece in pieces:
                 await self._fetch(piece)
@@ -138,6 +143,12 @@ class Viewer:
             await asyncio.sleep(playlist.target_duration_s * (1.0 if pieces else 0.5))
             playlist = self._shared.playlist(check(await session.get(session.reloads, session.playlist_path)))
             pieces = tuple(piece for piece in playlist.segments if piece.msn > self._last[0])
+
+    def _first(self, pieces: tuple[Piece, ...], hold_back_s: float) -> tuple[Piece, ...]:
+        """What is fetched first; the first picture shown is `hold_back_s` from the end of it."""
+        first = pieces[start(pieces, hold_back_s) :]
+        self._skipped_s = max(0.0, sum(piece.duration_s for piece in first) - hold_back_s)
+        return first
 
     async def _fetch(self, piece: Piece) -> None:
         self._last = (piece.msn, piece.part)
@@ -155,17 +166,20 @@ class Viewer:
     def _arrived(self, piece: Piece) -> None:
         now = time.monotonic()
         if not self.first_media_at:
-            self.first_media_at = self._play_began = now
+            self.first_media_at = now
             self.started.set()
-        ahead = self._fetched_s - (now - self._play_began)
-        if ahead < 0 and self._fetched_s:
-            self.stalls += 1
-            self.stalled_s -= ahead
-            self._play_began -= ahead
-            ahead = 0.0
+        if self._play_began:
+            late_s = now - self._play_began - self._fetched_s
+            if late_s > 0:
+                self.stalls += 1
+                self.stalled_s += late_s
+                self._play_began += late_s
+        elif self._fetched_s + piece.duration_s > self._skipped_s:
+            self._play_began = now - self._skipped_s
         self._fetched_s += piece.duration_s
         sent = self._shared.clock(piece.uri)
         if sent:
             delay = time.time() - sent
             self.delays_s.append(delay)
-            self.behind_s.append(delay + ahead + piece.duration_s)
+            if self._play_began:
+                self.behind_s.append(delay + self._fetched_s - (now - self._play_began))

@@ -16,6 +16,7 @@ from load import until_true
 
 PART_S = 0.1
 PER_SEGMENT = 5
+HOLD_BACK_S = 0.95
 
 
 class Origin:
@@ -66,7 +67,8 @@ class Origin:
     def playlist(self) -> str:
         lines = [
             "#EXTM3U", "#EXT-X-TARGETDURATION:1", f"#EXT-X-PART-INF:PART-TARGET={PART_S}",
-            "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=0.3", "#EXT-X-MEDIA-SEQUENCE:0",
+            f"#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={HOLD_BACK_S}",
+            "#EXT-X-MEDIA-SEQUENCE:0",
         ]  # fmt: skip
         for part in range(self.parts):
             msn, index = divmod(part, PER_SEGMENT)
@@ -96,7 +98,7 @@ async def test_a_low_latency_viewer_fetches_every_part_once(origin: tuple[Origin
     served, url = origin
     async with Crowd() as crowd:
         (viewer,) = await crowd.join(url, 1, per_second=10)
-        await until_true(lambda: viewer.pieces >= 12)
+        await until_true(lambda: viewer.pieces >= 17)
         totals = crowd.totals()
     first = served.asked[0].removeprefix("p").split(".")
     began = int(first[0]) * PER_SEGMENT + int(first[1])
@@ -107,7 +109,22 @@ async def test_a_low_latency_viewer_fetches_every_part_once(origin: tuple[Origin
     assert served.blocked >= 4
     assert (totals.failed, totals.stalls) == (0, 0)
     assert 0.04 < min(viewer.delays_s) < 0.5
-    assert all(behind > delay for behind, delay in zip(viewer.behind_s, viewer.delays_s, strict=True))
+    shown = viewer.delays_s[-len(viewer.behind_s) :]
+    assert all(behind > delay for behind, delay in zip(viewer.behind_s, shown, strict=True))
+
+
+async def test_the_first_picture_shown_is_held_back_no_further_than_asked(
+    origin: tuple[Origin, str],
+) -> None:
+    """Whatever lies between the independent part and PART-HOLD-BACK is fetched, and not shown."""
+    served, url = origin
+    served.parts = 14  # the last independent part that will do is the first
+    async with Crowd() as crowd:
+        (viewer,) = await crowd.join(url, 1, per_second=10)
+        await until_true(lambda: viewer.pieces >= 14)
+    assert served.asked[0] == "p0.0"
+    # Its pictures are 50 ms old when they are asked for; shown from the first on, it would be 1.4 s.
+    assert viewer.behind_s[0] < 0.05 + HOLD_BACK_S + PART_S + 0.15
 
 
 async def test_viewers_of_the_same_playlist_share_its_reading(origin: tuple[Origin, str]) -> None:
