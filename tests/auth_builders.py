@@ -12,6 +12,7 @@ from aiohttp.test_utils import make_mocked_request
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from multidict import CIMultiDict
 
+from camrelay.auth.account import Account, Role, SignedIn, WebSession
 from camrelay.auth.token import Grant, SigningKey, VerificationKey
 from camrelay.errors import AuditUnavailable
 from camrelay.model import AccessEvent, Action, EventType
@@ -38,6 +39,29 @@ def make_grant(**overrides: Any) -> Grant:
         expires_us=NOW_US + 300_000_000,
     )
     return msgspec.structs.replace(grant, **overrides)
+
+
+def make_account(**overrides: Any) -> Account:
+    """Anna, an owner without a tier."""
+    account = Account(
+        id="anna",
+        tenant="main",
+        role=Role.OWNER,
+        tier="",
+        name="Anna",
+        email="anna@cams.example",
+        is_active=True,
+        created_us=NOW_US,
+    )
+    return msgspec.structs.replace(account, **overrides)
+
+
+def make_person(session: str = "w1", **overrides: Any) -> SignedIn:
+    """Somebody who signed in just now."""
+    account = make_account(**overrides)
+    return SignedIn(
+        account, WebSession(session, account.id, NOW_US, NOW_US, NOW_US, "Firefox", "192.0.2.0/24")
+    )
 
 
 class FakeClock:

@@ -81,6 +81,8 @@ CORES = {
 TOP = {
     "server",
     "places",
+    "accounts",
+    "administration",
     "api",
     "find",
     "records",

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from camrelay.auth.account import Account, Credentials, Role, Tier, WebSession
 from camrelay.database import SCHEMA, Database
-from camrelay.errors import BadRequest, NameTaken, NotFound
+from camrelay.errors import BadRequest, NameTaken
 from camrelay.sealing import Seal
 
 #: A controller of its own: the operator, or one of their customers. Nothing is shared between two of them.
@@ -152,15 +152,11 @@ class AccountStore:
 
     # What they sign in with.
 
-    async def credentials(self, account_id: str) -> Credentials:
-        """What an account signs in with.
-
-        Raises:
-            NotFound: there is no such account.
-        """
+    async def credentials(self, account_id: str) -> Credentials | None:
+        """What an account signs in with, None when there is no such account."""
         rows = await self._database.fetch(sa.select(CREDENTIALS).where(CREDENTIALS.c.account == account_id))
         if not rows:
-            raise NotFound("no such account")
+            return None
         sealed = rows[0]["sealed_totp"]
         totp = None if sealed is None else self._seal.open(sealed, _totp_of(account_id))
         return Credentials(rows[0]["password_hash"], totp)
@@ -232,6 +228,13 @@ class AccountStore:
         """The tiers of a tenant, by name."""
         query = sa.select(TIERS).where(TIERS.c.tenant == tenant).order_by(TIERS.c.name)
         return [Tier(**row) for row in await self._database.fetch(query)]
+
+    async def tier_of(self, account_id: str) -> Tier | None:
+        """The limits of an account, None when it has none."""
+        is_its_own = (TIERS.c.tenant == ACCOUNTS.c.tenant) & (TIERS.c.name == ACCOUNTS.c.tier)
+        query = sa.select(TIERS).join(ACCOUNTS, is_its_own).where(ACCOUNTS.c.id == account_id)
+        rows = await self._database.fetch(query)
+        return Tier(**rows[0]) if rows else None
 
     async def set_tier(self, tier: Tier) -> None:
         """Adds a tier, or replaces the one of its name."""

@@ -14,7 +14,8 @@ from aiohttp import web
 from msgspec import UNSET, Meta, UnsetType
 
 from camrelay import config
-from camrelay.errors import NotFound
+from camrelay.auth.account import Account, Role, Tier
+from camrelay.errors import AccessDenied, BadRequest, NotFound
 from camrelay.fanout.hub import Hub
 from camrelay.lineup import Channel, Lineup
 from camrelay.model import CameraState
@@ -43,6 +44,7 @@ class CameraView(msgspec.Struct, frozen=True):
 
 
 class CameraList(msgspec.Struct, frozen=True):
+    """The cameras that the asker may watch, in the order of the configuration."""
 
     cameras: list[CameraView]
 
@@ -58,6 +60,7 @@ class CameraChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     password: str | UnsetType = UNSET
     transport: Literal["tcp", "udp"] | UnsetType = UNSET
     connect: Literal["always", "on_demand"] | UnsetType = UNSET
+    tls_fingerprint: config.Fingerprint | UnsetType = UNSET
     visibility: Literal["private", "public"] | UnsetType = UNSET
 
 
@@ -125,7 +128,9 @@ class Api:
     Args:
         lineup: every camera there is.
         may_watch: tells for a request which cameras its authority reaches.
-        check_manager: raises when a request may not change cameras.
+        manages: tells for a request which cameras it may change.
+        adder: who adds a camera by a request, None for whoever runs the relay; raises when nobody may.
+        tier: the limits of an account, None without any.
         open_session: exchanges the request's authority for a media session on one camera.
         viewers: how many viewings of a camera run now.
     """
@@ -135,13 +140,17 @@ class Api:
         *,
         lineup: Lineup,
         may_watch: Callable[[web.Request], Callable[[config.Camera], bool]],
-        check_manager: Callable[[web.Request], None],
+        manages: Callable[[web.Request], Callable[[config.Camera], bool]],
+        adder: Callable[[web.Request], Account | None],
+        tier: Callable[[str], Awaitable[Tier | None]],
         open_session: Callable[[web.Request, str], Awaitable[Session]],
         viewers: Callable[[str], int],
     ) -> None:
         self._lineup = lineup
         self._may_watch = may_watch
-        self._check_manager = check_manager
+        self._manages = manages
+        self._adder = adder
+        self._tier = tier
         self._open_session = open_session
         self._viewers = viewers
 
@@ -174,13 +183,14 @@ class Api:
 
     async def add_camera(self, request: web.Request) -> web.Response:
         """Registers a camera; it connects at once. Its password is never shown again."""
-        self._check_manager(request)
-        channel = await self._lineup.add(await body(request, config.Camera))
-        return json_response(self._view(channel), status=201)
+        account, camera = self._adder(request), await body(request, config.Camera)
+        if account is not None:
+            camera = await self._as_own(account, camera)
+        return json_response(self._view(await self._lineup.add(camera)), status=201)
 
     async def change_camera(self, request: web.Request) -> web.Response:
         """Changes what the body names, and only that."""
-        self._check_manager(request)
+        self._check_manages(request)
         changes = await body(request, CameraChanges)
         fields = {
             name: value for name, value in msgspec.structs.asdict(changes).items() if value is not UNSET
@@ -189,7 +199,7 @@ class Api:
 
     async def remove_camera(self, request: web.Request) -> web.Response:
         """Ends a camera with everything that hangs on it."""
-        self._check_manager(request)
+        self._check_manages(request)
         await self._lineup.remove(request.match_info["camera"])
         return web.Response(status=204)
 
@@ -209,12 +219,28 @@ class Api:
         )
 
     async def redirect_to_session(self, request: web.Request) -> web.Response:
-
-
         """For players that can send a Bearer header, or none at all to a public camera."""
         session = await self._open_session(request, request.match_info["camera"])
         place = f"/m/{session.secret}/{session.camera}/index.m3u8"
         return web.Response(status=307, headers={"Location": place, "Cache-Control": "no-store"})
+
+    def _check_manages(self, request: web.Request) -> None:
+        manages = self._manages(request)
+        channel = self._lineup.channels.get(request.match_info["camera"])
+        if channel is None or not manages(channel.camera):
+            if channel is not None and self._may_watch(request)(channel.camera):
+                raise AccessDenied("action_not_granted")
+            raise NotFound("no such camera")
+
+    async def _as_own(self, account: Account, camera: config.Camera) -> config.Camera:
+        """A new camera as this account may add it: the operators' of its tenant, or an owner's own."""
+        if account.role is Role.OPERATOR:
+            return msgspec.structs.replace(camera, tenant=account.tenant, owner="")
+        tier = await self._tier(account.id)
+        owned = sum(channel.camera.owner == account.id for channel in self._lineup.channels.values())
+        if tier is not None and owned >= tier.max_cameras:
+            raise BadRequest(f"your account has room for {tier.max_cameras} cameras")
+        return msgspec.structs.replace(camera, tenant=account.tenant, owner=account.id)
 
     def _view(self, channel: Channel) -> CameraView:
         return camera_view(channel.camera, channel.hub, self._viewers(channel.camera.id))

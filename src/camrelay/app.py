@@ -15,12 +15,19 @@ from pathlib import Path
 from aiohttp import web
 
 from camrelay import config, loop_lag, metrics
+from camrelay.account_store import AccountStore
+from camrelay.accounts import Accounts
+from camrelay.administration import Administration
 from camrelay.api import Api
 from camrelay.audit.log import AccessLog
+from camrelay.auth.client import parse_networks
+from camrelay.auth.cookie import Cookies
 from camrelay.auth.gate import Gate
 from camrelay.auth.keys import KeyRing
 from camrelay.auth.lease import Handle, HandleKind
+from camrelay.auth.password import Passwords
 from camrelay.auth.revocation import RevocationFile
+from camrelay.auth.websession import WebSessions
 from camrelay.camera_store import CameraStore
 from camrelay.database import Database
 from camrelay.errors import NotReady
@@ -84,6 +91,11 @@ class App:
         self._fleet = Fleet(options.ingest, options.egress, budget=self._budget)
         cameras = CameraStore(self._database, self._seal)
         self._lineup = Lineup(options, cameras, attach=self._attach, detach=self._detach)
+        self._accounts = AccountStore(self._database, self._seal)
+        self._passwords = Passwords()
+        self._web_sessions = WebSessions(
+            self._accounts, lambda id: self._gate.revoke(Handle(HandleKind.WEB_SESSION, id))
+        )
         self._decoder = Decoder()
         self._scout = Scout(
             options.egress, may_send_password=options.ingest.onvif_plain_passwords, budget=self._budget
@@ -107,6 +119,7 @@ class App:
             await self._database.open()
             await self._budget.open()
             await self._lineup.open()
+            self._web_sessions.start()
             express = partial(ExpressRunner, find_viewer=self._gate.running, find_answer=self._hls.find)
             viewers = await self._listen(build(self._routes()), options.server.listen, express)
             self.http_port = port_of(viewers)
@@ -137,6 +150,8 @@ class App:
             logger.warning("the stop took too long, leaving the rest to the system")
         if self._lag is not None:
             self._lag.cancel()
+        self._web_sessions.stop()
+        self._passwords.close()
         await self._log.stop()
         await self._database.close()
 
@@ -161,15 +176,42 @@ class App:
             lineup=self._lineup,
             may_watch=self._gate.may_watch,
             open_session=self._gate.open_session,
-            check_manager=self._gate.check_manager,
+            manages=self._gate.manages,
+            adder=self._gate.adder,
+            tier=self._accounts.tier_of,
             viewers=self._gate.viewers,
         )
-        finder = Finder(self._lineup, self._scout, self._decoder, check_manager=self._gate.check_manager)
+        accounts = Accounts(
+            self._options.accounts,
+            self._accounts,
+            self._passwords,
+            self._web_sessions,
+            Cookies(parse_networks(self._options.server.trusted_proxies)),
+            client=self._gate.client,
+            revoke=self._gate.revoke,
+        )
+        administration = Administration(
+            self._accounts,
+            self._passwords,
+            self._web_sessions,
+            check_manager=self._gate.check_manager,
+            revoke=self._gate.revoke,
+            remove_cameras=self._lineup.remove_all_of,
+        )
+        finder = Finder(
+            self._lineup,
+            self._scout,
+            self._decoder,
+            check_adder=self._gate.adder,
+            manages=self._gate.manages,
+        )
         snapshots = Snapshots(self._decoder, self._hub)
         routes = [
             Route("GET", "/healthz", _healthy),
             Route("GET", "/readyz", self._ready),
             *api.routes(),
+            *accounts.routes(),
+            *administration.routes(),
             *finder.routes(),
             *Rights(self._gate, self._keys, self._options.auth).routes(),
             *Records(Path(self._options.store.directory), self._gate.check_manager).routes(),
@@ -179,6 +221,8 @@ class App:
         authorize = self._authorize
         picture = guarded(authorize, Protocol.SNAPSHOT, snapshots.snapshot)
         routes.append(Route("GET", "/snapshot/{camera:[a-z0-9][a-z0-9_-]*}.jpg", picture))
+        # Below here no cookie counts: media go by their paths' secrets and by tokens.
+        routes = [route._replace(handler=accounts.recognizing(route.handler)) for route in routes]
         if self._options.hls.enabled:
             routes += [
                 Route(method, path, guarded(authorize, Protocol.HLS, handler))

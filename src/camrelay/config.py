@@ -129,6 +129,17 @@ class Auth(_Section, frozen=True):
     max_sessions: Annotated[int, Meta(ge=1)] = 20_000
 
 
+class Accounts(_Section, frozen=True):
+    """[accounts]: people who sign in."""
+
+    #: "open": anybody may make an account for themselves. "closed": operators make them.
+    registration: Literal["closed", "open"] = "closed"
+    #: What those who register become. Owners add cameras, and the relay connects to their addresses.
+    registered_role: Literal["viewer", "owner"] = "viewer"
+    #: Their tier, by its name; "" is no limit.
+    registered_tier: Annotated[str, Meta(max_length=64)] = ""
+
+
 class Audit(_Section, frozen=True):
     """[audit]: the access record."""
 
@@ -183,6 +194,7 @@ class Config(_Section, frozen=True):
     ingest: Ingest = Ingest()
     egress: Egress = Egress()
     auth: Auth = Auth()
+    accounts: Accounts = Accounts()
     audit: Audit = Audit()
     store: Store = Store()
     camera: tuple[Camera, ...] = ()

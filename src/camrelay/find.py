@@ -61,6 +61,7 @@ class ProbeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     username: str = ""
     password: str = ""
     transport: Literal["tcp", "udp"] = "tcp"
+    tls_fingerprint: config.Fingerprint = ""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -80,7 +81,8 @@ class Finder:
     """The handlers.
 
     Args:
-        check_manager: raises when a request may not change cameras.
+        check_adder: raises when a request may not add cameras.
+        manages: tells for a request which cameras it may change.
     """
 
     def __init__(
@@ -89,12 +91,14 @@ class Finder:
         scout: Scout,
         decoder: Decoder,
         *,
-        check_manager: Callable[[web.Request], None],
+        check_adder: Callable[[web.Request], object],
+        manages: Callable[[web.Request], Callable[[config.Camera], bool]],
     ) -> None:
         self._lineup = lineup
         self._scout = scout
         self._decoder = decoder
-        self._check_manager = check_manager
+        self._check_adder = check_adder
+        self._manages = manages
         self._searches = 0
 
     def routes(self) -> list[Route]:
@@ -107,7 +111,7 @@ class Finder:
 
     async def discover(self, request: web.Request) -> web.StreamResponse:
         """Every device that answers, one JSON object a line, as they answer (application/x-ndjson)."""
-        self._check_manager(request)
+        self._check_adder(request)
         wanted = await body(request, SearchRequest)
         address = await self._scout.address(wanted.host) if wanted.host else ""
         if not address and not interface_addresses():
@@ -127,7 +131,7 @@ class Finder:
 
     async def probe(self, request: web.Request) -> web.Response:
         """What a stream is, or which streams a device offers."""
-        self._check_manager(request)
+        self._check_adder(request)
         wanted = await body(request, ProbeRequest)
         if bool(wanted.url) == bool(wanted.host):
             raise BadRequest("name either a url or a host")
@@ -149,9 +153,9 @@ class Finder:
 
     async def probe_camera(self, request: web.Request) -> web.Response:
         """What a registered camera's stream is; a live one is not dialled, it may allow one session only."""
-        self._check_manager(request)
+        manages = self._manages(request)
         channel = self._lineup.channels.get(request.match_info["camera"])
-        if channel is None:
+        if channel is None or not manages(channel.camera):
             raise NotFound("no such camera")
         status = channel.hub.status
         if status is not None and status.state is CameraState.LIVE and channel.hub.ring.since_last_key():
@@ -180,7 +184,9 @@ class Finder:
             username=wanted.username,
             password=wanted.password,
             transport=wanted.transport,
+            tls_fingerprint=wanted.tls_fingerprint,
         )
+        config.check_camera(camera)
         return await self._scout.probe(camera)
 
     async def _report_live(self, channel: Channel) -> Report:

@@ -19,7 +19,7 @@ from camrelay.ingest.egress import EgressPolicy, parse_camera_url
 from camrelay.model import CameraId
 
 #: What a camera's stream, or who may have it, depends on; a change of anything else leaves viewers alone.
-_STREAM_FIELDS = ("url", "username", "password", "transport", "connect", "visibility")
+_STREAM_FIELDS = ("url", "username", "password", "transport", "connect", "visibility", "tenant", "owner")
 
 
 class Channel:
@@ -113,6 +113,18 @@ class Lineup:
         channel = self._registered(camera_id)
         await self._store.remove_camera(camera_id)
         await self._end(channel)
+
+    async def remove_all_of(self, owner: str) -> None:
+        """Removes every camera of an account.
+
+        Raises:
+            BadRequest: one of them stands in the configuration file.
+        """
+        owned = [id for id, channel in self._channels.items() if channel.camera.owner == owner]
+        for id in owned:
+            self._registered(id)
+        for id in owned:
+            await self.remove(id)
 
     def _registered(self, camera_id: str) -> Channel:
         if camera_id in self._fixed:

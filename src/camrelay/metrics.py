@@ -68,6 +68,7 @@ webrtc_datagrams_dropped = _counter(
 auth_decisions = _counter(
     "camrelay_auth_decisions_total", "Requests for media, allowed or denied.", "outcome", "reason"
 )
+sign_ins = _counter("camrelay_sign_ins_total", "Attempts to sign in, by how they ended.", "outcome")
 media_sessions = _gauge("camrelay_media_sessions", "Media sessions that are alive.")
 revocation = _histogram("camrelay_revocation_seconds", "From a revocation to the last viewing cut.")
 audit_records = _counter("camrelay_audit_records_total", "Access records made durable.", "class")

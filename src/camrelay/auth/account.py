@@ -21,6 +21,9 @@ PASSWORD_MIN_WITH_TOTP = 8
 #: Long enough for any sentence; more would only keep the hash busy.
 PASSWORD_MAX = 256
 
+#: Whose the relay itself is; cameras and accounts belong to it unless they say otherwise.
+FIRST_TENANT = "main"
+
 NAME_MAX = 100
 #: RFC 5321 §4.5.3.1.3.
 EMAIL_MAX = 254
@@ -118,6 +121,11 @@ def owns(account: Account, camera: Camera) -> bool:
     if account.tenant != camera.tenant:
         return False
     return account.role is Role.OPERATOR or (account.role is Role.OWNER and account.id == camera.owner)
+
+
+def runs_relay(account: Account) -> bool:
+    """Whether an account may do what concerns every tenant: operators of the first one run the relay."""
+    return account.role is Role.OPERATOR and account.tenant == FIRST_TENANT
 
 
 def may_add(account: Account) -> bool:

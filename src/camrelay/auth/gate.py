@@ -1,8 +1,9 @@
 """The gate: the only maker of a Viewer. No record, no media; no lease, no more media.
 
-A request shows a path secret or a grant token, or asks for a public camera. The first use of a media session
-by a protocol waits until its start is on record; after that a request costs one hash and one lookup. Whatever
-ends the authority ends the session, and its viewers hear of it in the same tick.
+A request shows a path secret or a grant token, comes from somebody who is signed in, or asks for a public
+camera. The first use of a media session by a protocol waits until its start is on record; after that a
+request costs one hash and one lookup. Whatever ends the authority ends the session, and its viewers hear of
+it in the same tick.
 """
 
 from __future__ import annotations
@@ -18,16 +19,18 @@ from contextlib import contextmanager
 from aiohttp import web
 
 from camrelay import metrics
+from camrelay.auth.account import Account, SignedIn, may_add, owns, runs_relay
 from camrelay.auth.client import address_prefix, agent_family, client_address, parse_networks
 from camrelay.auth.journal import Attempt, Journal
 from camrelay.auth.keys import KeyRing
 from camrelay.auth.lease import Handle, HandleKind
-from camrelay.auth.policy import Authority, decide
+from camrelay.auth.policy import Authority, decide, grant_manages
 from camrelay.auth.revocation import Revocation, RevocationFile
 from camrelay.auth.session import Client, MediaSession, OpenedSession, SessionInfo
 from camrelay.auth.sessions import Sessions
-from camrelay.auth.token import CLOCK_SKEW_US, EVERY_CAMERA, Grant
+from camrelay.auth.token import CLOCK_SKEW_US, Grant
 from camrelay.auth.verifier import Verifier
+from camrelay.auth.websession import signed_in
 from camrelay.config import Auth, Camera
 from camrelay.errors import (
     AccessDenied,
@@ -208,16 +211,16 @@ class Gate:
         return ended
 
     def may_watch(self, request: web.Request) -> Callable[[Camera], bool]:
-        """Tells which cameras a request could watch: public ones, and those that its grant reaches.
+        """Tells which cameras a request could watch: public ones, and those its grant or account reaches.
 
         Raises:
             TokenError: the request has a token that cannot be used.
         """
-        grant = self._grant(request)
+        grant, person = self._asker(request)
 
         def reaches(camera: Camera) -> bool:
             try:
-                decide(CameraId(camera.id), camera.visibility, Action.WATCH, grant)
+                decide(CameraId(camera.id), camera, Action.WATCH, grant, person)
             except AccessDenied:
                 return False
             return True
@@ -225,17 +228,45 @@ class Gate:
         return reaches
 
     def check_manager(self, request: web.Request) -> None:
-        """Passes a request whose grant allows to change every camera.
+        """Passes a request of whoever runs this relay: a grant to manage every camera, or an operator.
 
         Raises:
-            TokenError: there is no usable token.
-            AccessDenied: its grant does not allow that.
+            TokenError: there is no usable token, and nobody is signed in.
+            AccessDenied: there is, and does not allow that.
         """
-        grant = self._grant(request)
-        if grant is None:
+        grant, person = self._asker(request)
+        if grant is None and person is None:
             raise TokenMissing("no_token")
-        if Action.MANAGE not in grant.actions or grant.cameras != (EVERY_CAMERA,):
+        if not (grant_manages(grant) or (person is not None and runs_relay(person.account))):
             raise AccessDenied("action_not_granted")
+
+    def manages(self, request: web.Request) -> Callable[[Camera], bool]:
+        """Tells which cameras a request may change: those of its grant to manage, or of its account.
+
+        Raises:
+            TokenError: there is no usable token, and nobody is signed in.
+        """
+        grant, person = self._asker(request)
+        if grant is None and person is None:
+            raise TokenMissing("no_token")
+        return lambda camera: (
+            grant_manages(grant, camera.id) or (person is not None and owns(person.account, camera))
+        )
+
+    def adder(self, request: web.Request) -> Account | None:
+        """Who adds a camera: an account that may, None for a grant to manage every camera.
+
+        Raises:
+            TokenError: there is no usable token, and nobody is signed in.
+            AccessDenied: there is, and does not allow that.
+        """
+        person = self._asker(request)[1]
+        if person is None:
+            self.check_manager(request)
+            return None
+        if not may_add(person.account):
+            raise AccessDenied("action_not_granted")
+        return person.account
 
     def sessions(self) -> list[SessionInfo]:
         """Every session that is alive, oldest first."""
@@ -287,9 +318,12 @@ class Gate:
         if raw is not None:
             grant, deadline = self._verifier.verify(raw, self._now(), self._utc_us())
             attempt.subject = grant.subject
-        camera = self._cameras(attempt.camera)
-        visibility = camera.visibility if camera else None
-        authority = decide(CameraId(attempt.camera), visibility, action, grant)
+        person = signed_in(request) if raw is None else None
+        if person is not None:
+            attempt.subject = person.account.id
+            deadline = self._now() + (person.session.expires_us - self._utc_us()) / 1e6
+        found = self._cameras(attempt.camera)
+        authority = decide(CameraId(attempt.camera), found, action, grant, person)
         if authority.expires_us is None:
             deadline = math.inf
         elif self._now() - self._heard_at > STALE_S:
@@ -297,9 +331,11 @@ class Gate:
         self._journal.allow(authority.method)
         return authority, deadline
 
-    def _grant(self, request: web.Request) -> Grant | None:
+    def _asker(self, request: web.Request) -> tuple[Grant | None, SignedIn | None]:
         raw = self._token(request)
-        return None if raw is None else self._verifier.verify(raw, self._now(), self._utc_us())[0]
+        if raw is None:
+            return None, signed_in(request)
+        return self._verifier.verify(raw, self._now(), self._utc_us())[0], None
 
     def _token(self, request: web.Request) -> str | None:
         tokens = [
@@ -327,12 +363,15 @@ class Gate:
             self._withdraw(revocation, EndReason.REVOKED)
         self._heard_at = self._now()
 
-    def _attempt(self, request: web.Request, camera: str, protocol: str = "") -> Attempt:
+    def client(self, request: web.Request) -> Client:
+        """Where a request comes from."""
         forwarded_for = request.headers.getall("X-Forwarded-For", ())
         address = client_address(request.remote, forwarded_for, self._trusted_proxies)
         agent = agent_family(request.headers.get("User-Agent", ""))
-        client = Client("" if address is None else str(address), address_prefix(address), agent)
-        return Attempt(camera, protocol, client)
+        return Client("" if address is None else str(address), address_prefix(address), agent)
+
+    def _attempt(self, request: web.Request, camera: str, protocol: str = "") -> Attempt:
+        return Attempt(camera, protocol, self.client(request))
 
     @contextmanager
     def _denials_on_record(self, attempt: Attempt) -> Iterator[None]:
