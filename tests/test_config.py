@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from camrelay import config
-from camrelay.config import Config, load, split_address
+from camrelay.config import Camera, Config, check_camera, load, split_address
 from camrelay.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent
@@ -46,6 +46,18 @@ def test_values_arrive() -> None:
         ("[hls]\npart_ms = 200.5\n", 2, "hls.part_ms", "a whole number"),
         ("[server]\nlog_format = 'xml'\n", 2, "server.log_format", '"console" or "json"'),
         ("[ring]\nseconds = nan\n", 2, "ring.seconds", "over 0 up to 86400"),
+        (
+            "[[camera]]\nid = 'a'\nurl = 'rtsps://h/'\ntransport = 'udp'\n",
+            4,
+            "camera.transport cannot be udp with an rtsps:// URL",
+            "",
+        ),
+        (
+            f"[[camera]]\nid = 'a'\nurl = 'rtsp://h/'\ntls_fingerprint = '{'0a' * 32}'\n",
+            4,
+            "camera.tls_fingerprint is for rtsps:// URLs",
+            "",
+        ),
         ("[auth]\nquery_tokens = 1\n", 2, "auth.query_tokens", "true or false"),
         ("server = 5\n", 1, "server", "a table"),
         ("[camera]\nid = 'a'\n", 1, "camera", "double brackets"),
@@ -72,6 +84,34 @@ def test_a_bad_file_is_refused_with_its_line(text: str, line: int | None, messag
     assert message in str(caught.value)
     assert caught.value.line == line
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("fingerprint", "is_good"),
+    [
+        ("", True),
+        ("0aF" * 21 + "b", True),
+        (":".join(["0a"] * 32), True),
+        ("0a" * 31, False),
+        ("0a" * 33, False),
+        ("0g" * 32, False),
+        (":".join(["0a"] * 32) + "\n", False),
+    ],
+)
+def test_a_fingerprint_is_that_of_sha256(fingerprint: str, is_good: bool) -> None:
+    """As openssl prints it, or without the colons."""
+    camera = {"id": "a", "url": "rtsps://192.168.1.2/", "tls_fingerprint": fingerprint}
+    if is_good:
+        check_camera(msgspec.convert(camera, Camera))
+    else:
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert(camera, Camera)
+
+
+def test_check_camera_says_which_option_is_wrong() -> None:
+    """For cameras that come by the API."""
+    with pytest.raises(ConfigError, match=r"^transport cannot be udp"):
+        check_camera(Camera(id="a", url="RTSPS://192.168.1.2/", transport="udp"))
 
 
 def test_two_listeners_on_any_free_port_are_two() -> None:

@@ -106,6 +106,7 @@ async def test_removing_forgets_it(lineup: Lineup, stage: Stage, store: CameraSt
     [
         (config.Camera(id="door", url="rtsp://192.168.1.3/"), CameraExists),
         (config.Camera(id="new", url="http://192.168.1.3/"), ConfigError),
+        (config.Camera(id="new", url="rtsps://192.168.1.3/", transport="udp"), ConfigError),
         (config.Camera(id="new", url="rtsp://127.0.0.1/"), EgressDenied),
         (config.Camera(id="new", url="rtsp://169.254.169.254/"), EgressDenied),
     ],

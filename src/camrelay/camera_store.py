@@ -30,6 +30,7 @@ CAMERAS = sa.Table(
     sa.Column("transport", sa.Text, nullable=False),
     sa.Column("connect", sa.Text, nullable=False),
     sa.Column("visibility", sa.Text, nullable=False),
+    sa.Column("tls_fingerprint", sa.Text, nullable=False),
     sa.Column("tenant", sa.String(64), sa.ForeignKey("tenants.id"), nullable=False),
     #: Null where it is the operators' own.
     sa.Column("owner", sa.String(32), sa.ForeignKey("accounts.id"), index=True),

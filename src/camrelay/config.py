@@ -21,6 +21,7 @@ from camrelay.toml_lines import Path, line_of
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Fingerprint = Annotated[str, Meta(pattern=r"^(([0-9a-fA-F]{2}:?){31}[0-9a-fA-F]{2})?\Z")]
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -174,6 +175,9 @@ class Camera(_Section, frozen=True):
     username: str = ""
     password: str = ""
     transport: Literal["tcp", "udp"] = "tcp"
+    #: SHA-256 of the certificate of an rtsps:// camera, in hexadecimal with or without colons. Empty: the
+    #: certificate must be one that this machine trusts.
+    tls_fingerprint: Fingerprint = ""
     #: "on_demand": connected only while somebody watches, who then waits for the first key frame.
     connect: Literal["always", "on_demand"] = "always"
     #: Who may watch without a token: "public" everybody, "private" nobody.
@@ -229,6 +233,25 @@ def load(text: str, environment: Mapping[str, str] | None = None) -> Config:
     for fault in _contradictions(config):
         raise _error(text, fault)
     return config
+
+
+def check_camera(camera: Camera) -> None:
+    """Returns when no option of a camera contradicts another one.
+
+    Raises:
+        ConfigError: one does.
+    """
+    if fault := _misfit_of(camera):
+        raise ConfigError(" ".join(fault))
+
+
+def _misfit_of(camera: Camera) -> tuple[str, str] | None:
+    """The option of a camera that contradicts another one, and how; None when all is well."""
+    if camera.url.lower().startswith("rtsps:") and camera.transport == "udp":
+        return "transport", "cannot be udp with an rtsps:// URL: datagrams would not be encrypted"
+    if camera.tls_fingerprint and not camera.url.lower().startswith("rtsps:"):
+        return "tls_fingerprint", "is for rtsps:// URLs; this camera shows no certificate"
+    return None
 
 
 def split_address(listen: str) -> tuple[str, int]:
@@ -294,6 +317,8 @@ def _contradictions(config: Config) -> Iterator[Fault]:
         if camera.id in seen:
             yield Fault(("camera", i, "id"), f"{camera.id!r} is taken by a camera above")
         seen.add(camera.id)
+        if fault := _misfit_of(camera):
+            yield Fault(("camera", i, fault[0]), fault[1])
 
 
 def _is_network(text: str) -> bool:

@@ -19,7 +19,10 @@ from camrelay.ingest.egress import EgressPolicy, parse_camera_url
 from camrelay.model import CameraId
 
 #: What a camera's stream, or who may have it, depends on; a change of anything else leaves viewers alone.
-_STREAM_FIELDS = ("url", "username", "password", "transport", "connect", "visibility", "tenant", "owner")
+_STREAM_FIELDS = (
+    *("url", "username", "password", "transport", "tls_fingerprint"),
+    *("connect", "visibility", "tenant", "owner"),
+)
 
 
 class Channel:
@@ -77,9 +80,10 @@ class Lineup:
 
         Raises:
             CameraExists: its id is taken.
-            ConfigError, EgressDenied: its URL is none, or its address is not allowed.
+            ConfigError, EgressDenied: its URL is none, its options contradict each other, or its address is
+                not allowed.
         """
-        self._egress.check_url(parse_camera_url(camera.url))
+        self._check(camera)
         if camera.id in self._channels:
             raise CameraExists("a camera with this id is there already")
         await self._store.add_camera(camera)
@@ -91,11 +95,11 @@ class Lineup:
         Raises:
             NotFound: no such camera.
             BadRequest: it stands in the configuration file.
-            ConfigError, EgressDenied: its new URL is none, or its address is not allowed.
+            ConfigError, EgressDenied: as of `add`.
         """
         channel = self._registered(camera_id)
         camera = msgspec.structs.replace(channel.camera, **fields)
-        self._egress.check_url(parse_camera_url(camera.url))
+        self._check(camera)
         await self._store.change_camera(camera)
         if all(getattr(camera, name) == getattr(channel.camera, name) for name in _STREAM_FIELDS):
             channel.camera = camera
@@ -125,6 +129,10 @@ class Lineup:
             self._registered(id)
         for id in owned:
             await self.remove(id)
+
+    def _check(self, camera: config.Camera) -> None:
+        config.check_camera(camera)
+        self._egress.check_url(parse_camera_url(camera.url))
 
     def _registered(self, camera_id: str) -> Channel:
         if camera_id in self._fixed:

@@ -479,7 +479,7 @@ def fingerprint(certificate: Path) -> str:
     return hashlib.sha256(ssl.PEM_cert_to_DER_cert(text[text.index("-----BEGIN CERT") :])).hexdigest()
 
 
-@pytest.mark.parametrize(("pin", "plays"), [("right", True), ("wrong", False), ("", False)])
+@pytest.mark.parametrize(("pin", "plays"), [("right", True), ("colons", True), ("wrong", False), ("", False)])
 def test_rtsps_trusts_a_pinned_certificate_and_no_other(
     serve: Serve, play: Play, certificate: Path, pin: str, plays: bool
 ) -> None:
@@ -487,7 +487,9 @@ def test_rtsps_trusts_a_pinned_certificate_and_no_other(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     camera = serve(plain, context)
-    pins = {"right": fingerprint(certificate), "wrong": "0" * 64, "": ""}
+    right = fingerprint(certificate)
+    colons = ":".join(right[i : i + 2].upper() for i in range(0, 64, 2))
+    pins = {"right": right, "colons": colons, "wrong": "0" * 64, "": ""}
     played = play(camera, target=target_of(camera, is_tls=True, tls_fingerprint=pins[pin]))
 
     if plays:

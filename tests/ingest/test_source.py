@@ -363,6 +363,15 @@ class TestAddress:
             assert CANARY not in repr(recorder.statuses)
             assert CANARY.encode() not in metrics.render()
 
+    async def test_the_pinned_certificate_goes_along(self, line: FakeLine, recorder: Recorder) -> None:
+        """The worker compares it."""
+        pin = {"url": "rtsps://10.1.2.3/live", "tls_fingerprint": "0a" * 32}
+        async with source(line, recorder, **pin):
+            await line.dialled()
+
+        assert line.starts[0].camera.tls_fingerprint == "0a" * 32
+        assert line.starts[0].camera.is_tls
+
     async def test_a_name_is_asked_for_at_every_attempt(
         self, line: FakeLine, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -23,6 +23,9 @@ _FIELDS = (
     click.option("--ask-password", is_flag=True, help="Ask for the camera's password at the terminal."),
     click.option("--transport", type=click.Choice(["tcp", "udp"]), help="How RTP comes."),
     click.option("--connect", type=click.Choice(["always", "on_demand"]), help="When to read the camera."),
+    click.option(
+        "--tls-fingerprint", help="SHA-256 of the certificate of an rtsps:// camera, in hexadecimal."
+    ),
     click.option("--visibility", type=click.Choice(["private", "public"]), help="Who needs no token."),
 )
 

@@ -153,7 +153,7 @@ class Client:
             return
         except ssl.SSLError:
             raise CameraUnreachable("the camera's certificate is not one to trust") from None
-        pinned = self._target.tls_fingerprint.lower()
+        pinned = self._target.tls_fingerprint.replace(":", "").lower()
         shown = hashlib.sha256(self._socket.getpeercert(binary_form=True) or b"").hexdigest()
         if pinned and shown != pinned:
             raise CameraUnreachable("the camera's certificate is not the pinned one")

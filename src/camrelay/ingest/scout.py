@@ -95,7 +95,7 @@ class Scout:
             url, address = await self._reach(camera.url)
             start = Start(
                 0, address, url.port, url.authority, url.target, url.tls,
-                camera.username, camera.password, camera.transport,
+                camera.username, camera.password, camera.transport, camera.tls_fingerprint,
             )  # fmt: skip
             return await self._play(start)
         except CredentialsOnHold as e:

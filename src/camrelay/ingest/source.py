@@ -182,6 +182,7 @@ class Source:
             self._camera.username,
             self._camera.password,
             self._camera.transport,
+            self._camera.tls_fingerprint,
         )
 
     async def _open(self, start: feed.Start) -> None:

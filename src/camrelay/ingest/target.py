@@ -16,7 +16,7 @@ class Target(msgspec.Struct, frozen=True):
     username: str = ""
     password: str = ""
     is_tls: bool = False
-    #: SHA-256 of the certificate in hexadecimal; "" means: verified against the system's authorities.
+    #: SHA-256 of the certificate in hexadecimal, colons or not; "": this machine must trust the certificate.
     tls_fingerprint: str = ""
 
     @property
