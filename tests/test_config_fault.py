@@ -37,6 +37,11 @@ class File(msgspec.Struct, frozen=True):
         ({"camera": {}}, ("camera",), "tables, each headed by its name in double brackets"),
         ({"camera": [1]}, ("camera", 0), "a table"),
         ({"camera": [{"id": "A"}]}, ("camera", 0, "id"), "1 to 64 of a-z, 0-9, - and _"),
+        (
+            {"camera": [{"id": "a", "url": "u", "tls_fingerprint": "0a"}]},
+            ("camera", 0, "tls_fingerprint"),
+            "64 hexadecimal digits",
+        ),
         ({"camera": [{"id": "a", "title": "long"}]}, ("camera", 0, "title"), "text of at most 3 characters"),
         ({"camera": [{"id": "a", "note": 1}]}, ("camera", 0, "note"), "text"),
         ({"camera": [{"id": "a", "muted": 1}]}, ("camera", 0, "muted"), "true or false"),

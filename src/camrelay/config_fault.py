@@ -87,6 +87,8 @@ def _accepted(kind: types.Type) -> str:
             bounds = ((kind.ge, "from"), (kind.gt, "over"), (kind.le, "up to"))
             word = "a whole number" if isinstance(kind, types.IntType) else "a number"
             return " ".join([word, *(f"{name} {bound:g}" for bound, name in bounds if bound is not None)])
+        case types.StrType(pattern=str(pattern)) if "0-9a-fA-F" in pattern:
+            return "64 hexadecimal digits, with or without colons between the bytes"
         case types.StrType(pattern=str()):
             return "1 to 64 of a-z, 0-9, - and _, the first a letter or a digit"
         case types.StrType(max_length=int()):
