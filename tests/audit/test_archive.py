@@ -15,10 +15,19 @@ from hypothesis import strategies as st
 
 from audit_builders import make_start, write_log
 from camrelay.audit import archive
-from camrelay.audit.archive import Leaves, Lines, header, is_header, leaves_path, log_files, verify
-from camrelay.audit.chain import Header
+from camrelay.audit.archive import (
+    Leaves,
+    Lines,
+    header,
+    is_header,
+    leaves_path,
+    log_files,
+    verify,
+    verify_with,
+)
+from camrelay.audit.chain import Header, Tree, leaf_hash
 from camrelay.audit.checkpoint import Checkpoint
-from camrelay.audit.signer import Signer, read_notes
+from camrelay.audit.signer import CHECKPOINTS, Signer, append_note, read_notes
 from camrelay.errors import ChainBroken
 
 LINES = 41
@@ -204,6 +213,32 @@ def test_a_whole_new_history_is_found_by_a_saved_checkpoint(original: Path, tmp_
     write_log(directory, [[make_start(n, person="eve") for n in range(LINES - 1)]])
     assert check(directory).unsigned == 0
     assert broken(directory, checkpoints(original)) == ("access-2026-11-21", 0, 10)
+
+
+def test_a_thiefs_own_checkpoints_do_not_mislead(original: Path) -> None:
+    """They say that everything up to the saved one is as it was; the saved ones tell where it is not."""
+    with copy_of(original) as directory:
+        signer, saved = Signer.load(directory), checkpoints(original)
+        write(directory, 2, [line for n, line in enumerate(lines(directory, 2)) if n != 5])
+        leaves = list(map(leaf_hash, lines(directory, 2)))
+        leaves_path(log_files(directory)[2]).write_bytes(b"".join(leaves))
+        (directory / CHECKPOINTS).unlink()
+        append_note(directory, signer.sign("2026-11-23", Tree(leaves)))
+        assert verify_with(directory, signer, []).unsigned == 0
+        with pytest.raises(ChainBroken, match="lines 0 to 10 are not") as raised:
+            verify_with(directory, signer, saved)
+        assert (raised.value.first, raised.value.last) == (0, 10)
+    assert verify_with(original, Signer.load(original), saved).lines == 3 * LINES
+
+
+def test_what_only_its_own_checkpoints_tell_is_found_too(original: Path) -> None:
+    """The saved ones end before it."""
+    with copy_of(original) as directory:
+        write(directory, 2, edit(lines(directory, 2), 30, random.Random(1)))
+        saved = [each for each in checkpoints(original) if not each.origin.endswith("-23")]
+        for known in (saved, []):
+            with pytest.raises(ChainBroken, match="line 30 "):
+                verify_with(directory, Signer.load(directory), known)
 
 
 def test_a_file_without_a_header_is_named(tmp_path: Path, original: Path) -> None:

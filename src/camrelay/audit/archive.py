@@ -7,7 +7,7 @@ leaves prove nothing that the lines do not, but tell which line it was that some
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -127,6 +127,25 @@ def verify(directory: Path, signer: Signer, checkpoints: Iterable[Checkpoint], s
         else:
             before, previous = None, _verify_purged(day, signed, purged.get(day, []))
     return found
+
+
+def verify_with(directory: Path, signer: Signer, saved: Sequence[Checkpoint], since: str = "") -> Verified:
+    """Checks the log against its own checkpoints and against saved ones, which were kept elsewhere.
+
+    Where both cannot be true the saved ones are: whoever has the key can sign another history, and would
+    have its place taken for the first one that deviates.
+
+    Raises:
+        ChainBroken: as `verify`.
+    """
+    # Notes before lines: a running relay may add to both, and a note never precedes its lines.
+    own = signer.read(read_notes(directory))
+    try:
+        return verify(directory, signer, [*saved, *own], since)
+    except ChainBroken:
+        if saved:
+            verify(directory, signer, saved, since)
+        raise
 
 
 def _verify_purged(day: str, signed: list[Checkpoint], purged: list[Checkpoint]) -> Checkpoint:

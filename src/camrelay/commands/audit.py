@@ -13,7 +13,7 @@ import msgspec
 from camrelay.audit import archive, retention, table
 from camrelay.audit.people import opened
 from camrelay.audit.search import prove, search
-from camrelay.audit.signer import KEY, Signer, read_notes, saved_notes
+from camrelay.audit.signer import KEY, Signer, saved_notes
 from camrelay.auth.mint import parse_duration
 from camrelay.commands.common import CONFIG, load
 from camrelay.durable import replace
@@ -23,7 +23,8 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 _MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
 _COLUMNS = (
     "time", "type", "camera", "outcome", "protocol", "viewing", "session", "subject", "reason", "network",
-    "address", "agent", "bytes_sent", "duration_ms", "count", "id", "person", "day", "position",
+    "address", "agent", "bytes_sent", "duration_ms", "count", "id", "person", "about", "target", "day",
+    "position",
 )  # fmt: skip
 
 
@@ -55,10 +56,8 @@ def verify(path: Path, saved: tuple[Path, ...], since: datetime.datetime | None)
     notes = [note for file in saved for note in saved_notes(file.read_text(errors="replace"))]
     if saved and not notes:
         raise ConfigError("there is no checkpoint in the files that were named")
-    # Notes before lines: a running relay may add to both, and a note never precedes its lines.
-    notes += read_notes(directory)
     day = f"{since:%Y-%m-%d}" if since else ""
-    found = archive.verify(directory, signer, signer.read(notes), day)
+    found = archive.verify_with(directory, signer, signer.read(notes), day)
     click.echo(f"{signer.name}: {found.lines} lines of {found.days} days are as they were signed")
     if found.unsigned:
         click.echo(f"the last {found.unsigned} lines are newer than the last checkpoint")
