@@ -86,6 +86,8 @@ TOP = {
     "api",
     "find",
     "records",
+    "own_record",
+    "keeping",
     "rights",
     "snapshots",
     "remote",

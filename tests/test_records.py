@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
@@ -14,45 +17,82 @@ from aiohttp.test_utils import TestClient, TestServer
 from audit_builders import DAY_US, NOON_US, make_event, write_log
 from camrelay import records
 from camrelay.audit.people import opened
+from camrelay.audit.restriction import lift, restrict
+from camrelay.config import Camera
 from camrelay.errors import TokenMissing
-from camrelay.records import Records
+from camrelay.model import AccessEvent, EventType
+from camrelay.records import Desk, Records
 from camrelay.server import build
 
 Client = TestClient[web.Request, web.Application]
 
+#: Whose cameras these are.
+OWNERS = {"door": "dora", "yard": "yuri"}
 
-def check_manager(request: web.Request) -> None:
-    if request.headers.get("Authorization") != "Bearer manager":
-        raise TokenMissing("no_token")
+CAMERAS = {id: Camera(id=id, url="rtsp://192.168.1.2/") for id in OWNERS}
+
+
+class Guarded:
+    """A guard who believes what a request says, and remembers what was put on record."""
+
+    def __init__(self) -> None:
+        self.told: list[AccessEvent] = []
+
+    def check_manager(self, request: web.Request) -> None:
+        if self.subject(request) != "manager":
+            raise TokenMissing("no_token")
+
+    def manages(self, request: web.Request) -> Callable[[Camera], bool]:
+        subject = self.subject(request)
+        return lambda camera: OWNERS.get(camera.id) == subject
+
+    def subject(self, request: web.Request) -> str:
+        return request.headers.get("Authorization", "").removeprefix("Bearer").strip()
+
+    async def record(self, event: AccessEvent) -> None:
+        self.told.append(event)
+
+
+END = make_event(0, type=EventType.STOP, ts_us=NOON_US + 30_000_000, reason="expired", address="", agent="")
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Path:
+def more() -> list[AccessEvent]:
+    """What comes to the first day of the store."""
+    return []
+
+
+@pytest.fixture
+def store(tmp_path: Path, more: list[AccessEvent]) -> Path:
     """Two days of ten starts, two cameras, two people."""
     store = tmp_path / "store"
-    with opened(store) as people:
-        days = [
-            people.separate(
-                [
-                    make_event(
-                        day * 10 + n,
-                        ts_us=NOON_US + day * DAY_US + n * 1_000_000,
-                        camera=("door", "yard")[n % 2],
-                        subject=("anna", "boris")[n // 5],
-                    )
-                    for n in range(10)
-                ],
-                NOON_US + day * DAY_US,
+    days = [
+        [
+            make_event(
+                day * 10 + n,
+                ts_us=NOON_US + day * DAY_US + n * 1_000_000,
+                camera=("door", "yard")[n % 2],
+                subject=("anna", "boris")[n // 5],
             )
-            for day in range(2)
+            for n in range(10)
         ]
-    write_log(store, days)
+        for day in range(2)
+    ]
+    days[0] += more
+    with opened(store) as people:
+        write_log(store, [people.separate(day, NOON_US + n * DAY_US) for n, day in enumerate(days)])
     return store
 
 
 @pytest.fixture
-async def client(store: Path) -> AsyncIterator[Client]:
-    async with TestClient(TestServer(build(Records(store, check_manager).routes()))) as client:
+def guard() -> Guarded:
+    return Guarded()
+
+
+@pytest.fixture
+async def client(store: Path, guard: Guarded) -> AsyncIterator[Client]:
+    made = Records(store, guard, CAMERAS.get, guard.record, Desk())
+    async with TestClient(TestServer(build(made.routes()))) as client:
         yield client
 
 
@@ -109,6 +149,63 @@ async def test_who_was_forgotten_is_not_in_the_answer(client: Client, store: Pat
     assert len(answer["events"]) == 10
     assert not {"subject", "network", "agent"} & answer["events"][0].keys()
     assert (await get(client, "/v1/audit/events", subject="anna"))[1]["events"] == []
+
+
+async def test_an_owner_reads_about_their_own_camera(client: Client) -> None:
+    """And about no other, known or not."""
+    assert (await get(client, "/v1/cameras/door/access-log", "dora"))[0] == 200
+    assert (await get(client, "/v1/cameras/door/viewings", "dora"))[0] == 200
+    for path in ("/v1/cameras/yard/viewings", "/v1/cameras/gone/access-log", "/v1/audit/events"):
+        assert (await get(client, path, "dora"))[0] == 401
+
+
+async def test_case_68_whoever_reads_is_on_record_for_each_person_shown(
+    client: Client, guard: Guarded
+) -> None:
+    """With whom, about whom and how much; also when there was nothing to be seen, and not about oneself."""
+    await get(client, "/v1/cameras/door/access-log", "dora")
+    events = [(event.type, event.subject, event.about, event.camera, event.count) for event in guard.told]
+    assert events == [
+        (EventType.READ, "dora", "anna", "door", 6),
+        (EventType.READ, "dora", "boris", "door", 4),
+    ]
+    guard.told.clear()
+    await get(client, "/v1/audit/events", subject="nobody")
+    assert [(event.about, event.count) for event in guard.told] == [("", 0)]
+
+
+async def test_who_is_restricted_is_not_shown(client: Client, store: Path, guard: Guarded) -> None:
+    """Their records are, as anybody's; until the restriction ends."""
+    with opened(store) as people:
+        alias = people.alias("anna")
+    restrict(store, alias)
+    _, answer = await get(client, "/v1/audit/events")
+    assert {event.get("subject", "") for event in answer["events"]} == {"", "boris"}
+    assert len(answer["events"]) == 20
+    assert {event.about for event in guard.told} == {"boris"}
+    assert viewings((await get(client, "/v1/audit/events", subject="anna"))[1]) == []
+    lift(store, alias)
+    assert len(viewings((await get(client, "/v1/audit/events", subject="anna"))[1])) == 10
+
+
+@pytest.mark.parametrize("more", [[msgspec.structs.replace(END, duration_ms=30_000)]])
+async def test_viewings_have_a_start_and_an_end(client: Client) -> None:
+    """Or none while they run; in pages, of days, and as a table for other programs."""
+    _, answer = await get(client, "/v1/cameras/door/viewings", "dora", limit="4")
+    assert [each["viewing"] for each in answer["viewings"]] == ["v0", "v2", "v4", "v6"]
+    first = answer["viewings"][0]
+    assert (first["subject"], first["network"], first["agent"]) == ("anna", "203.0.113.0/24", "VLC")
+    assert first["start"] == "2026-11-21T12:00:00.000000Z"
+    assert (first["end"], first["seconds"], first["reason"]) == ("2026-11-21T12:00:30.000000Z", 30, "expired")
+    assert "end" not in answer["viewings"][1]
+    _, answer = await get(client, "/v1/cameras/door/viewings", "dora", after=answer["next"], to="2026-11-22")
+    assert ([each["viewing"] for each in answer["viewings"]], answer["next"]) == (["v8"], None)
+    headers = {"Authorization": "Bearer dora"}
+    async with client.get("/v1/cameras/door/viewings?format=csv", headers=headers) as response:
+        assert response.content_type == "text/csv"
+        table = list(csv.DictReader(io.StringIO(await response.text())))
+    assert [row["viewing"] for row in table][:2] == ["v0", "v2"]
+    assert (table[0]["seconds"], table[1]["end"]) == ("30", "")
 
 
 @pytest.mark.parametrize("path", ["/v1/audit/events", "/v1/cameras/door/access-log"])

@@ -40,12 +40,14 @@ from camrelay.ingest.budget import Budget
 from camrelay.ingest.decoder import Decoder
 from camrelay.ingest.fleet import Fleet
 from camrelay.ingest.scout import Scout
+from camrelay.keeping import Keeper
 from camrelay.lineup import Channel, Lineup
 from camrelay.model import Action, EndReason, Protocol, Viewer
 from camrelay.openapi import described
+from camrelay.own_record import OwnRecord
 from camrelay.pages import Pages
 from camrelay.places import DATABASE, KEYS, REVOCATIONS, STORE_KEY
-from camrelay.records import Records
+from camrelay.records import Desk, Records
 from camrelay.refusal_store import RefusalStore
 from camrelay.rights import Rights
 from camrelay.sealing import Seal, load_key
@@ -83,6 +85,7 @@ class App:
             trusted_proxies=options.server.trusted_proxies,
             hls_idle_timeout_s=options.hls.idle_timeout_s,
         )
+        self._keeper = Keeper(directory, self._gate, self._log.append, self._gate.revoke)
         self._hls = HlsServer(options.hls, directory)
         self._webrtc = WebrtcServer(options.webrtc)
         self._database = Database(options.store.url or f"sqlite+aiosqlite:///{directory / DATABASE}")
@@ -111,6 +114,7 @@ class App:
         options = self._options
         try:
             await self._log.start()
+            await self._keeper.start()
             self._lag = asyncio.create_task(loop_lag.watch())
             await self._gate.start()
             if options.webrtc.enabled:
@@ -214,7 +218,7 @@ class App:
             *administration.routes(),
             *finder.routes(),
             *Rights(self._gate, self._keys, self._options.auth).routes(),
-            *Records(Path(self._options.store.directory), self._gate.check_manager).routes(),
+            *self._record_routes(),
             *(Route(*route) for route in Pages().routes()),
         ]
         routes.append(described(routes))
@@ -235,6 +239,12 @@ class App:
                 for method, path, handler in self._webrtc.routes()
             ]
         return routes
+
+    def _record_routes(self) -> list[Route]:
+        directory, desk = Path(self._options.store.directory), Desk()
+        records = Records(directory, self._gate, self._lineup.camera, self._log.append, desk)
+        own = OwnRecord(directory, self._gate, self._keeper, desk)
+        return [*records.routes(), *own.routes(), *self._keeper.routes()]
 
     async def _listen(
         self,

@@ -478,6 +478,13 @@ async def test_who_may_change_cameras(house: House) -> None:
             house.gate.check_manager(make_request(token=house.token(**overrides)))
 
 
+async def test_who_asks(house: House) -> None:
+    """By the name that the record has of them; nobody is nobody."""
+    assert house.gate.subject(make_request(token=house.token(subject="anna"))) == "anna"
+    with pytest.raises(TokenMissing):
+        house.gate.subject(make_request())
+
+
 async def test_a_flood_is_summed_up_once_a_minute(house: House) -> None:
     """Not only at the end of the server."""
     request = make_request()

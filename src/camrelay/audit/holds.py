@@ -50,12 +50,11 @@ def active(directory: Path, today: str) -> list[Hold]:
     return [hold for hold in _read(directory) if today <= hold.ends]
 
 
-def add(directory: Path, hold: Hold, today: str) -> None:
-    """Adds a hold, durable on return; those that have ended go.
+def check(hold: Hold, today: str) -> None:
+    """Passes a hold that may be added.
 
     Raises:
         BadRequest: it has no reason, nobody approved it, or it has no end within MAX_DAYS.
-        AuditError: there are MAX_HOLDS.
     """
     if not hold.reason.strip() or not hold.approver.strip():
         raise BadRequest("a hold needs a reason and the name of whoever approved it")
@@ -64,6 +63,16 @@ def add(directory: Path, hold: Hold, today: str) -> None:
         raise BadRequest(f"a hold ends on a day from today to {latest}")
     if hold.last and hold.last < hold.first:
         raise BadRequest("the last day is before the first")
+
+
+def add(directory: Path, hold: Hold, today: str) -> None:
+    """Adds a hold, durable on return; those that have ended go.
+
+    Raises:
+        BadRequest: as `check`.
+        AuditError: there are MAX_HOLDS.
+    """
+    check(hold, today)
     with _locked(directory):
         holds = active(directory, today)
         if len(holds) >= MAX_HOLDS:

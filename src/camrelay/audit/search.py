@@ -69,16 +69,20 @@ def search(
     """Records with these values, oldest first.
 
     Args:
-        people: pseudonyms; every record, if there are none to look for.
-        name: the id of a viewing or of a record.
+        people: pseudonyms, of who acted or of whom it was about; every record, if there are none to look for.
+        name: the id of a viewing, of a record, or of what an act was done to.
         from_us, to_us: microseconds of UTC, the latter not included.
         after: only what stands behind this place.
     """
     begin: Place = after or ("", -1)
+    # Most lines are about somebody else, which their bytes tell much sooner than reading them.
+    needles = [each.encode() for each in people or (name, *[f'"{camera}"'] * bool(camera)) if each]
     first = str(datetime.datetime.fromtimestamp(from_us / 1e6, datetime.UTC).date())
     # A record may wait for the disk over midnight; it is never written before its time.
     for path in (path for path in log_files(directory) if day_of(path) >= max(first, begin[0])):
         for position, line in enumerate(Lines(path)):
+            if needles and not any(needle in line for needle in needles):
+                continue
             record = _record(line)
             if (
                 record is not None
@@ -86,8 +90,8 @@ def search(
                 and record.ts_us >= from_us
                 and (to_us is None or record.ts_us < to_us)
                 and (not camera or record.camera == camera)
-                and (not name or name in (record.viewing, record.id))
-                and (people is None or record.person in people)
+                and (not name or name in (record.viewing, record.id, record.target))
+                and (people is None or record.person in people or record.about in people)
             ):
                 yield Found(day_of(path), position, line, record)
 

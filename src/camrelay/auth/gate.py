@@ -268,6 +268,19 @@ class Gate:
             raise AccessDenied("action_not_granted")
         return person.account
 
+    def subject(self, request: web.Request) -> str:
+        """Who asks, as the record names them: an account's id, or a grant's subject, "" for one without.
+
+        Raises:
+            TokenError: there is no usable token, and nobody is signed in.
+        """
+        grant, person = self._asker(request)
+        if person is not None:
+            return person.account.id
+        if grant is None:
+            raise TokenMissing("no_token")
+        return grant.subject
+
     def sessions(self) -> list[SessionInfo]:
         """Every session that is alive, oldest first."""
         return self._sessions.infos()
