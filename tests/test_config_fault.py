@@ -20,6 +20,7 @@ class Lens(msgspec.Struct, frozen=True):
 class Camera(msgspec.Struct, frozen=True):
     id: Annotated[str, Meta(pattern=r"^[a-z]+\Z")]
     title: Annotated[str, Meta(max_length=3)] = ""
+    digest: Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{2}\Z")] = "00"
     note: str = ""
     muted: bool = False
     mode: Literal["day", "night"] = "day"
@@ -38,8 +39,8 @@ class File(msgspec.Struct, frozen=True):
         ({"camera": [1]}, ("camera", 0), "a table"),
         ({"camera": [{"id": "A"}]}, ("camera", 0, "id"), "1 to 64 of a-z, 0-9, - and _"),
         (
-            {"camera": [{"id": "a", "url": "u", "tls_fingerprint": "0a"}]},
-            ("camera", 0, "tls_fingerprint"),
+            {"camera": [{"id": "a", "digest": "0"}]},
+            ("camera", 0, "digest"),
             "64 hexadecimal digits",
         ),
         ({"camera": [{"id": "a", "title": "long"}]}, ("camera", 0, "title"), "text of at most 3 characters"),
