@@ -44,6 +44,7 @@ from camrelay.errors import (
     NotConfirmed,
     NotFound,
     SignInFailed,
+    TokenMissing,
     TooManyRequests,
 )
 from camrelay.server import Handler, Route, body, json_response
@@ -392,10 +393,10 @@ class Accounts:
 
 
 def _person(request: web.Request) -> SignedIn:
-    """Who is signed in; SignInFailed when nobody is."""
+    """Who is signed in; TokenMissing when nobody is."""
     person = signed_in(request)
     if person is None:
-        raise SignInFailed("not_signed_in")
+        raise TokenMissing("not_signed_in")
     return person
 
 

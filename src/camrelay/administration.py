@@ -33,7 +33,7 @@ from camrelay.auth.websession import WebSessions, signed_in
 from camrelay.errors import AccessDenied, BadRequest, NotFound
 from camrelay.server import Route, body, json_response
 
-Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z")]
+TenantName = Annotated[str, Meta(pattern=r"^([a-z0-9][a-z0-9_-]{0,63})?\Z")]
 
 
 class NewAccount(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,7 +45,7 @@ class NewAccount(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tier: Text = ""
     password: Text = ""
     #: "" is the asker's own; an account cannot name another.
-    tenant: Name | Annotated[str, Meta(max_length=0)] = ""
+    tenant: TenantName = ""
 
 
 class NewAccountView(msgspec.Struct, frozen=True):

@@ -24,7 +24,9 @@ _COMMANDS = {
     "serve": ("serve", "serve"),
     "session": ("session", "session"),
     "simulate": ("simulate", "simulate"),
+    "tier": ("tier", "tier"),
     "token": ("token", "token"),
+    "user": ("user", "user"),
 }
 
 

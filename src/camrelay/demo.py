@@ -37,6 +37,9 @@ STOP_LIMIT_S = 6.0
 #: How long a sign-in link works; a working day.
 TOKEN_LIFE = "12h"  # noqa: S105 - a duration, not a secret
 
+#: Who signs in to the demo.
+OPERATOR = "operator@demo.example"
+
 PICTURES = 25
 
 #: What the playing process reports, and how it is called here.
@@ -118,7 +121,8 @@ async def _run(cameras: Sequence[str], ports: Ports, folder: Path, check: bool) 
             )
             token = await _output("token", "create", *config, "--camera", "*", "--ttl", TOKEN_LIFE)
             if not check:
-                print(_welcome(cameras, ports, folder, token), flush=True)
+                password = await _operator_password(config)
+                print(_welcome(cameras, ports, folder, token, password), flush=True)
                 await _first_end(simulator, relay)
             played = await _play(cameras, ports, token)
     # Leaving the block stopped the relay, and that ended every viewing: the access log is complete.
@@ -339,13 +343,26 @@ def _report(
     return 0
 
 
-def _welcome(cameras: Sequence[str], ports: Ports, folder: Path, token: str) -> str:
+async def _operator_password(config: Sequence[str]) -> str:
+    """A password of the demo's operator, whose account is there since the first demo in this folder."""
+    accounts = json.loads(await _output("user", "list", *config, "--json"))
+    if any(account["email"] == OPERATOR for account in accounts):
+        return await _output("user", "password", *config, OPERATOR)
+    return await _output("user", "add", *config, OPERATOR, "--role", "operator")
+
+
+def _welcome(cameras: Sequence[str], ports: Ports, folder: Path, token: str, password: str) -> str:
     return f"""
 {len(cameras)} simulated cameras are playing. Open:
 
   http://localhost:{ports.port}/#token={token}
 
-The link signs in for {TOKEN_LIFE}; do not pass it on.
+The link shows every camera for {TOKEN_LIFE}; do not pass it on. To manage cameras and people, sign in:
+
+  http://localhost:{ports.port}/sign-in
+  {OPERATOR}
+  {password}
+
   cameras         rtsp://{LOOPBACK}:{ports.rtsp_port}/{cameras[0]} and on
   metrics         http://{LOOPBACK}:{ports.metrics_port}/metrics
   access log      {folder}/store/access-*.jsonl
