@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,15 +24,26 @@ interface. `python -m benchmarks.<name> --help` says what each command does and 
 This page is written by `python -m benchmarks.report`.
 """
 
+_REPEATED = """\
+The same commands, started anew. Spread is from the lowest to the highest, of the median.
+"""
 
-def page(results: Sequence[Result], plots: str) -> str:
+
+#: What the rounds' medians of several runs may differ by, percent.
+_REPEATABLE = 10.0
+
+
+def page(results: Sequence[Result], plots: str, again: Sequence[Result] = ()) -> str:
     """The whole page.
 
     Args:
         plots: where the plots are, as seen from the page.
+        again: of the same commands, run again.
     """
     figures = {name: figure for result in results for name, figure in result.figures.items()}
     blocks = [_OPENING, "## Targets", markdown(_targets(figures))]
+    if again:
+        blocks += ["## Run again", _REPEATED, markdown(_repeated(results, again))]
     for result in results:
         blocks += _section(result, plots)
     return "\n\n".join(block.strip() for block in blocks) + "\n"
@@ -44,6 +56,20 @@ def _targets(figures: dict[str, Figure]) -> Table:
         value = _value(figure) if figure else ""
         rows.append([target.number, target.what, _bound(target), value, target.verdict(figures)])
     return Table("", ["", "what", "target", "measured", "so"], rows)
+
+
+def _repeated(results: Sequence[Result], again: Sequence[Result]) -> Table:
+    """The targets' figures in every run that brought one."""
+    rows: list[list[Cell]] = []
+    for target in TARGETS:
+        runs = [result.figures.get(target.figure) for result in (*results, *again)]
+        values = [figure.value for figure in runs if figure and figure.value is not None]
+        if len(values) > 1:
+            median = statistics.median(values)
+            spread = 100 * (max(values) - min(values)) / median if median else 0.0
+            found = ", ".join(map(text, values))
+            rows.append([f"`{target.figure}`", found, spread, "yes" if spread <= _REPEATABLE else "no"])
+    return Table("", ["figure", "runs", "spread, %", f"within {_REPEATABLE:g} %"], rows)
 
 
 def _bound(target: Target) -> str:
@@ -79,7 +105,7 @@ def _section(result: Result, plots: str) -> list[str]:
             [
                 name,
                 settings.get("version", ""),
-                "; ".join(f"{k}: {v}" for k, v in settings.items() if k != "version"),
+                _settings(settings),
             ]
             for name, settings in result.servers.items()
         ]
@@ -102,6 +128,9 @@ def main(argv: list[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=__doc__)
     parser.add_argument("--results", type=Path, default=Path("results"), help="directory of result files")
+    parser.add_argument(
+        "--again", type=Path, nargs="+", default=[], help="directories of the same commands' other runs"
+    )
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks.md"))
     options = parser.parse_args(argv)
     paths = sorted(options.results.glob("*.json"))
@@ -109,12 +138,13 @@ def main(argv: list[str] | None = None) -> int:
         print(f"no result files in {options.results}", file=sys.stderr)
         return 1
     results = [read(path) for path in paths]
+    again = [read(path) for directory in options.again for path in sorted(directory.glob("*.json"))]
     pictures = options.out.with_suffix("")
     for result in results:
         for plot in result.plots:
             draw(plot, pictures / f"{plot.name}.svg")
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(page(results, pictures.name))
+    options.out.write_text(page(results, pictures.name, again))
     return 0
 
 
