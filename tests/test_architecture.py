@@ -117,7 +117,7 @@ KEEPERS = {
     "onvif": {"ingest.onvif"},
     "zeep": {"ingest.onvif"},
     "prometheus_client": {"metrics"},
-    "sqlalchemy": {"database", "camera_store", "refusal_store", "account_store", "migrations."},
+    "sqlalchemy": {"database", "camera_store", "refusal_store", "account_store", "share_store", "migrations."},
     "alembic": {"database", "migrations."},
     "jwt": {"auth.token"},
     "argon2": {"auth.password"},

@@ -15,6 +15,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from camrelay import config
 from camrelay.auth.account import Account, Role, Tier
+from camrelay.auth.share import Visibility
 from camrelay.errors import AccessDenied, BadRequest, NotFound
 from camrelay.fanout.hub import Hub
 from camrelay.lineup import Channel, Lineup
@@ -61,7 +62,7 @@ class CameraChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     transport: Literal["tcp", "udp"] | UnsetType = UNSET
     connect: Literal["always", "on_demand"] | UnsetType = UNSET
     tls_fingerprint: config.Fingerprint | UnsetType = UNSET
-    visibility: Literal["private", "public"] | UnsetType = UNSET
+    visibility: Visibility | UnsetType = UNSET
 
 
 class SessionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

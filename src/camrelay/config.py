@@ -144,8 +144,9 @@ class Accounts(_Section, frozen=True):
 class Audit(_Section, frozen=True):
     """[audit]: the access record."""
 
-    #: A viewing waits this long for its record to be durable, then is refused.
-    commit_timeout_s: Seconds = 2.0
+    #: A viewing waits this long for its record to be durable, then is refused: the answer is there in two
+    #: seconds.
+    commit_timeout_s: Seconds = 1.5
     #: Records waiting to be written; beyond it, new viewings are refused.
     queue_limit: Annotated[int, Meta(ge=100)] = 65_536
     #: What is kept of viewers' addresses, each with what the one before keeps: nothing, the network (/24 or
@@ -180,8 +181,9 @@ class Camera(_Section, frozen=True):
     tls_fingerprint: Fingerprint = ""
     #: "on_demand": connected only while somebody watches, who then waits for the first key frame.
     connect: Literal["always", "on_demand"] = "always"
-    #: Who may watch without a token: "public" everybody, "private" nobody.
-    visibility: Literal["private", "public"] = "private"
+    #: Who may watch besides its owner, each step with those before: nobody, whom it is shared with, whoever
+    #: has a link, every account of its tenant, everybody.
+    visibility: Literal["private", "shared", "link", "members", "public"] = "private"
     #: The tenant it belongs to, and the id of the account in it that owns it; "" is its operators' own.
     tenant: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z")] = "main"
     owner: Annotated[str, Meta(max_length=32)] = ""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camrelay.auth.schedule import DAY_MINUTES, Edge, Hours, state
+from camrelay.auth.schedule import DAY_MINUTES, Edge, Hours, state, zone_of
 
 UTC = datetime.UTC
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
@@ -94,3 +94,10 @@ def test_nothing_changes_before_the_edge(hours: list[Hours], now: int, zone: dat
         assert state(hours, zone, now + int((at_us - now) * share)).is_open == is_open
     if not is_open and all(each.start < each.end for each in hours) and zone is UTC:
         assert state(hours, zone, at_us).is_open
+
+
+@pytest.mark.parametrize("name", ["Mars/Olympus", "", "../../etc/passwd", "a\0b", "Europe"])
+def test_a_zone_that_is_none_counts_as_utc(name: str) -> None:
+    """A camera with a mistyped zone can still be shared."""
+    assert zone_of(name) is UTC
+    assert zone_of("Europe/Berlin") is BERLIN

@@ -66,18 +66,37 @@ def test_a_share_is_found_by_its_camera_and_account_alone() -> None:
     assert found.id == "4"
     assert book.drop_share("door", "ana") == found
     assert book.drop_share("door", "ana") is None
-    assert [share.id for share in book.drop_account("ana")] == ["3"]
-    assert book.shares("yard") == []
+    assert [share.id for share in book.shares("yard")] == ["3"]
 
 
 def test_a_link_is_found_by_its_secrets_hash() -> None:
     """Until it, or its camera, is gone."""
     book = Book(links=[Link("1", "door", b"a"), Link("2", "door", b"b"), Link("3", "yard", b"c")])
     assert [link.id for link in book.links("door")] == ["1", "2"]
-    assert book.link(b"c") == Link("3", "yard", b"c")
-    assert book.drop_link("door", "3") is None
+    assert book.by_digest(b"c") == Link("3", "yard", b"c")
+    assert (book.link("door", "3"), book.drop_link("door", "3")) == (None, None)
+    assert book.link("yard", "3") == Link("3", "yard", b"c")
     assert book.drop_link("door", "1") == Link("1", "door", b"a")
-    assert book.link(b"a") is None
+    assert book.by_digest(b"a") is None
     book.drop_camera("door")
     book.drop_camera("attic")
-    assert (book.link(b"b"), book.links("door"), book.links("yard")) == (None, [], [Link("3", "yard", b"c")])
+    assert (book.by_digest(b"b"), book.links("door"), book.links("yard")) == (
+        None,
+        [],
+        [Link("3", "yard", b"c")],
+    )
+
+
+def test_which_sites_may_embed_a_camera() -> None:
+    """Every one until some are named; nobody when none is named; every one again when that is taken back."""
+    book = Book()
+    assert book.origins("door") is None
+    book.set_origins("door", ())
+    assert book.origins("door") == ()
+    book.set_origins("door", ("https://hotel.example",))
+    assert book.origins("door") == ("https://hotel.example",)
+    book.drop_camera("door")
+    assert book.origins("door") is None
+    book.set_origins("door", ())
+    book.set_origins("door", None)
+    assert book.origins("door") is None

@@ -28,6 +28,7 @@ from camrelay.auth.policy import Authority, decide, grant_manages
 from camrelay.auth.revocation import Revocation, RevocationFile
 from camrelay.auth.session import Client, MediaSession, OpenedSession, SessionInfo
 from camrelay.auth.sessions import Sessions
+from camrelay.auth.share import NOTHING_SHARED, Book
 from camrelay.auth.token import CLOCK_SKEW_US, Grant
 from camrelay.auth.verifier import Verifier
 from camrelay.auth.websession import signed_in
@@ -67,6 +68,7 @@ class Gate:
         keys, revocations: what tokens are checked against; both are read again twice a second.
         cameras: the camera of an id, None when there is none.
         record: writes an access event; its awaitable is done when the event is durable.
+        book: what owners have given to others.
         trusted_proxies: addresses and networks whose X-Forwarded-For is believed.
         hls_idle_timeout_s: an HLS viewing without a request for this long is over.
         now, utc_us: the clocks, monotonic seconds and microseconds of UTC.
@@ -80,6 +82,7 @@ class Gate:
         cameras: Callable[[str], Camera | None],
         record: Callable[[AccessEvent], Awaitable[None]],
         *,
+        book: Book = NOTHING_SHARED,
         trusted_proxies: Collection[str] = (),
         hls_idle_timeout_s: float = 30.0,
         now: Callable[[], float] = time.monotonic,
@@ -89,6 +92,7 @@ class Gate:
         self._keys = keys
         self._revocations = revocations
         self._cameras = cameras
+        self._book = book
         self._trusted_proxies = parse_networks(trusted_proxies)
         self._now = now
         self._utc_us = utc_us
@@ -217,10 +221,11 @@ class Gate:
             TokenError: the request has a token that cannot be used.
         """
         grant, person = self._asker(request)
+        now_us = self._utc_us()
 
         def reaches(camera: Camera) -> bool:
             try:
-                decide(CameraId(camera.id), camera, Action.WATCH, grant, person)
+                decide(CameraId(camera.id), camera, Action.WATCH, grant, person, self._book, now_us)
             except AccessDenied:
                 return False
             return True
@@ -334,13 +339,17 @@ class Gate:
         person = signed_in(request) if raw is None else None
         if person is not None:
             attempt.subject = person.account.id
-            deadline = self._now() + (person.session.expires_us - self._utc_us()) / 1e6
-        found = self._cameras(attempt.camera)
-        authority = decide(CameraId(attempt.camera), found, action, grant, person)
+        now_us, found = self._utc_us(), self._cameras(attempt.camera)
+        authority = decide(CameraId(attempt.camera), found, action, grant, person, self._book, now_us)
         if authority.expires_us is None:
-            deadline = math.inf
-        elif self._now() - self._heard_at > STALE_S:
+            return self._allowed(authority, math.inf)
+        # A token seen once keeps its own end on the monotonic clock.
+        deadline = min(deadline, self._now() + (authority.expires_us - now_us) / 1e6)
+        if self._now() - self._heard_at > STALE_S:
             raise Overloaded("revocations cannot be read")
+        return self._allowed(authority, deadline)
+
+    def _allowed(self, authority: Authority, deadline: float) -> tuple[Authority, float]:
         self._journal.allow(authority.method)
         return authority, deadline
 

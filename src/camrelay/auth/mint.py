@@ -32,6 +32,7 @@ def mint(
     actions: Sequence[Action],
     life_s: int,
     subject: str = "",
+    link: str = "",
     now_us: int,
 ) -> tuple[Grant, str]:
     """A new grant and its token.
@@ -40,6 +41,7 @@ def mint(
         cameras: ids, or "*" alone for every camera.
         life_s: seconds from now.
         subject: who will use it, as the access record names them; "" names the token itself.
+        link: the share link that it is given for; it ends with that.
 
     Raises:
         BadRequest: no token that camrelay would accept can say that.
@@ -59,6 +61,7 @@ def mint(
         issued_us=issued_us,
         not_before_us=issued_us,
         expires_us=issued_us + life_s * 1_000_000,
+        link=link,
     )
     raw = sign(grant, key, options)
     try:

@@ -8,6 +8,7 @@ time.
 from __future__ import annotations
 
 import datetime
+import zoneinfo
 from collections.abc import Iterator, Sequence
 from typing import Annotated, NamedTuple
 
@@ -33,6 +34,14 @@ class Edge(NamedTuple):
 
     is_open: bool
     at_us: int | None
+
+
+def zone_of(name: str) -> datetime.tzinfo:
+    """The time zone of an IANA name; UTC when there is none of that name."""
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # unknown, or no name at all; which of them depends on the name
+        return datetime.UTC
 
 
 def state(schedule: Sequence[Hours], zone: datetime.tzinfo, now_us: int) -> Edge:

@@ -91,12 +91,13 @@ def _first(*moments: int | None) -> int | None:
 
 
 class Book:
-    """Every share and link there is, in memory: what a request needs to know costs no database call."""
+    """All that owners have given, in memory: what a request needs to know costs no database call."""
 
     def __init__(self, shares: Iterable[Share] = (), links: Iterable[Link] = ()) -> None:
         self._shares: dict[str, dict[str, Share]] = {}
         self._links: dict[str, dict[str, Link]] = {}
         self._by_digest: dict[bytes, Link] = {}
+        self._origins: dict[str, tuple[str, ...]] = {}
         for share in shares:
             self.put_share(share)
         for link in links:
@@ -106,9 +107,17 @@ class Book:
         """What was given to an account of a camera."""
         return self._shares.get(camera, {}).get(account)
 
-    def link(self, digest: bytes) -> Link | None:
+    def link(self, camera: str, link_id: str) -> Link | None:
+        """A link of a camera, by its id."""
+        return self._links.get(camera, {}).get(link_id)
+
+    def by_digest(self, digest: bytes) -> Link | None:
         """The link of a secret's hash."""
         return self._by_digest.get(digest)
+
+    def origins(self, camera: str) -> tuple[str, ...] | None:
+        """The sites that may embed a camera; None: every site."""
+        return self._origins.get(camera)
 
     def shares(self, camera: str) -> list[Share]:
         """Every share of a camera, oldest first."""
@@ -138,13 +147,19 @@ class Book:
             del self._by_digest[link.digest]
         return link
 
+    def set_origins(self, camera: str, origins: tuple[str, ...] | None) -> None:
+        """Lets these sites embed a camera; None: every site."""
+        self._origins.pop(camera, None)
+        if origins is not None:
+            self._origins[camera] = origins
+
     def drop_camera(self, camera: str) -> None:
         """Forgets everything of a camera."""
         self._shares.pop(camera, None)
+        self._origins.pop(camera, None)
         for link in self._links.pop(camera, {}).values():
             del self._by_digest[link.digest]
 
-    def drop_account(self, account: str) -> list[Share]:
-        """Takes away what was given to an account; what that was."""
-        dropped = [self.drop_share(camera, account) for camera in self._shares]
-        return [share for share in dropped if share is not None]
+
+#: For whoever asks where nothing is shared.
+NOTHING_SHARED = Book()

@@ -60,7 +60,8 @@ class Grant(msgspec.Struct, frozen=True):
     """What a verified token allows.
 
     `id` is the token's own (jti), `key` the id of the key that signed it. `cameras` are ids, or EVERY_CAMERA
-    alone. Times are microseconds of UTC at whole seconds; from `expires_us` on the grant is over.
+    alone. Times are microseconds of UTC at whole seconds; from `expires_us` on the grant is over. `link` is
+    the id of the share link that it was given for, "" when it stands alone.
     """
 
     id: str
@@ -72,6 +73,7 @@ class Grant(msgspec.Struct, frozen=True):
     not_before_us: int
     expires_us: int
     tenant: str = ""
+    link: str = ""
 
 
 class _Claims(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -85,6 +87,7 @@ class _Claims(msgspec.Struct, frozen=True, omit_defaults=True):
     act: Annotated[tuple[Action, ...], Meta(min_length=1, max_length=16)]
     nbf: _Time | None = None
     tid: str = ""
+    lnk: Annotated[str, Meta(max_length=64)] = ""
 
 
 def sign(grant: Grant, key: SigningKey, options: Auth) -> str:
@@ -101,6 +104,7 @@ def sign(grant: Grant, key: SigningKey, options: Auth) -> str:
         cam=grant.cameras,
         act=grant.actions,
         tid=grant.tenant,
+        lnk=grant.link,
     )
     header = {"typ": TYPE, "kid": key.kid}
     return _JWS.encode(msgspec.json.encode(claims), key.private, algorithm="EdDSA", headers=header)
@@ -181,6 +185,7 @@ def _grant(payload: dict[str, Any], kid: str, tenant: str, options: Auth, now_us
         not_before_us=not_before * _SECOND,
         expires_us=claims.exp * _SECOND,
         tenant=tenant,
+        link=claims.lnk,
     )
 
 

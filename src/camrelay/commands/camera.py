@@ -9,6 +9,7 @@ from typing import Any
 import click
 import msgspec
 
+from camrelay.auth.share import Visibility
 from camrelay.commands.asking import ask
 from camrelay.commands.common import CONFIG
 from camrelay.commands.probe import probe
@@ -26,7 +27,7 @@ _FIELDS = (
     click.option(
         "--tls-fingerprint", help="SHA-256 of the certificate of an rtsps:// camera, in hexadecimal."
     ),
-    click.option("--visibility", type=click.Choice(["private", "public"]), help="Who needs no token."),
+    click.option("--visibility", type=click.Choice([*Visibility]), help="Who may watch besides its owner."),
 )
 
 
