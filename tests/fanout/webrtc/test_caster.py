@@ -20,7 +20,7 @@ from camrelay.fanout.webrtc.pace import Pace
 from camrelay.fanout.webrtc.rtp import PAYLOAD_BYTES, RUN_PACKETS, PacketFormat
 from camrelay.fanout.webrtc.sender import Sender
 from camrelay.fanout.webrtc.slots import Run
-from camrelay.fanout.webrtc.srtp import GcmSession
+from camrelay.fanout.webrtc.srtp import AEAD_AES_128_GCM, server_session
 from camrelay.fanout.webrtc.turns import Turns
 from camrelay.model import CLOCK_RATE, AccessUnit, CameraId, EndReason, Protocol, Viewer
 
@@ -96,7 +96,7 @@ class Room:
         )
         sender = Sender(
             viewer,
-            GcmSession(bytes(16), bytes(12), bytes(16), bytes(12)),
+            server_session(AEAD_AES_128_GCM, bytes(56)),
             PacketFormat(self.caster.ssrc, payload_type),
             None,
             address=("192.0.2.1", self.made),

@@ -11,22 +11,21 @@ from camrelay.fanout.webrtc import rtcp
 from camrelay.fanout.webrtc.rtp import PacketFormat, Packets, runs
 from camrelay.fanout.webrtc.sender import LAG_WINDOW_S, MAX_LAGS, RETRANSMISSIONS, WRAP_MARGIN, Sender
 from camrelay.fanout.webrtc.slots import Slots
-from camrelay.fanout.webrtc.srtp import GcmSession
+from camrelay.fanout.webrtc.srtp import AEAD_AES_128_GCM, Session
 from camrelay.model import CameraId, Protocol, Viewer
 
 MEDIA = PacketFormat(7, 102)
 RTX = PacketFormat(8, 103)
 START = 1234
 
-KEYS = (b"k" * 16, b"s" * 12)
-BROWSER_KEYS = (b"K" * 16, b"S" * 12)
+KEY, BROWSER_KEY = b"k" * 28, b"K" * 28
 
 
 def make_sender(rtx: PacketFormat | None = None) -> Sender:
     viewer = Viewer(id="v", session="s", camera=CameraId("cam"), protocol=Protocol.WEBRTC, subject="")
     return Sender(
         viewer,
-        GcmSession(*KEYS, *BROWSER_KEYS),
+        Session(AEAD_AES_128_GCM, KEY, BROWSER_KEY, repeats=True),
         MEDIA,
         rtx,
         address=("192.0.2.1", 5000),
@@ -151,7 +150,7 @@ class TestRetransmit:
 
         assert one[:12] == RTX.raw_header(START, first.timestamp, 0, 77)
         assert other[:12] == RTX.raw_header(START + 1, first.timestamp, 0x80, 77)
-        again = GcmSession(*KEYS, *BROWSER_KEYS).stream(RTX)
+        again = Session(AEAD_AES_128_GCM, KEY, BROWSER_KEY, repeats=True).stream(RTX)
         assert one == again.protect_packet(one[:12], (100).to_bytes(2) + first.payloads[0], START)
 
     def test_there_is_an_allowance(self) -> None:
@@ -174,7 +173,7 @@ class TestReports:
         drain(sender, newest=0)
         sender.viewer.bytes_sent += 10 * (12 + 20 + 16)
         list(sender.retransmit([100], 1.0))
-        browser = GcmSession(*BROWSER_KEYS, *KEYS)
+        browser = Session(AEAD_AES_128_GCM, BROWSER_KEY, KEY, repeats=True)
 
         report, _ = RtcpPacket.parse(browser.unprotect_rtcp(sender.report(0, 90_000)))
 
@@ -185,7 +184,7 @@ class TestReports:
 
     def test_a_goodbye_ends_the_stream(self) -> None:
         """The viewer's library understands it."""
-        browser = GcmSession(*BROWSER_KEYS, *KEYS)
+        browser = Session(AEAD_AES_128_GCM, BROWSER_KEY, KEY, repeats=True)
 
         found = rtcp.parse(browser.unprotect_rtcp(make_sender().goodbye()))
 
@@ -193,7 +192,7 @@ class TestReports:
 
     def test_feedback_is_decrypted_and_parsed(self) -> None:
         """What the viewer's library sends is understood here."""
-        browser = GcmSession(*BROWSER_KEYS, *KEYS)
+        browser = Session(AEAD_AES_128_GCM, BROWSER_KEY, KEY, repeats=True)
         pli = bytes.fromhex("81ce0002 00000001 00000007")
 
         assert make_sender().feedback(browser.protect_rtcp(pli)) == [rtcp.KeyFrameRequest(7)]

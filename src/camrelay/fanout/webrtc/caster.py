@@ -342,7 +342,7 @@ class Caster:
             except ValueError:
                 logger.exception("a viewer cannot be sent to", extra={"camera": self._hub.camera})
                 sender.viewer.end(EndReason.CLIENT_GONE)
-        self._count_packets.inc(served * len(run.rows))
+        self._count_packets.inc(served * run.count)
         self._count_bytes.inc(served * size_bytes)
         return blocked
 

@@ -265,7 +265,7 @@ class Peer:
         export = tls.export_keying_material(b"EXTRACTOR-dtls_srtp", export_bytes(profile))
         self._sender = Sender(
             self._viewer,
-            server_session(profile, export),
+            server_session(profile, export, repeats=self._rtx is None),
             self._form,
             self._rtx,
             address=address,

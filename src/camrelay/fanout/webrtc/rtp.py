@@ -19,11 +19,12 @@ from camrelay.errors import BadNalUnit
 from camrelay.model import AccessUnit
 
 #: Every packet of a fragmented NAL unit but the last has this payload, so that one sendmsg can carry them all
-#: (UDP_SEGMENT wants equal sizes). With a 20-byte RTP header, a 16-byte tag and IPv6 it fits an MTU of 1242.
-PAYLOAD_BYTES = 1158
+#: (UDP_SEGMENT wants equal sizes). With a 20-byte RTP header, a 16-byte tag, UDP and IPv6 that is 1272 bytes,
+#: which fits the smallest MTU that IPv6 allows, 1280, also that of many tunnels.
+PAYLOAD_BYTES = 1188
 
 #: Packets in one sendmsg: stays below the 64 segments and 64 KiB that UDP_SEGMENT allows, and bounds a burst.
-RUN_PACKETS = 44
+RUN_PACKETS = 53
 
 #: No camera sends this many NAL units in one access unit; more is damage (H.264 allows one per macroblock).
 MAX_NAL_UNITS = 1024

@@ -1,24 +1,32 @@
 """Reusable room for one run of packets: what does not depend on the viewer is done here, once for all.
 
 A run is packets of one size but the last, back to back in one buffer, so that one sendmsg with UDP_SEGMENT
-carries them. Headers are written when the run is laid; each viewer's ciphertext then overwrites the one's
-before, and the kernel has copied that by the time sendmsg returns.
+carries them. It is laid out once as plaintext; for each viewer it is copied into the buffer and encrypted
+there, over the one's before, which the kernel has copied by the time sendmsg returns.
 """
 
 from __future__ import annotations
 
+from struct import pack
+from typing import Any
+
+from pylibsrtp._binding import ffi  # type: ignore[import-not-found]
+
 from camrelay.fanout.webrtc.rtp import PAYLOAD_BYTES, RUN_PACKETS, PacketFormat, Packets
 
-#: 16-bit sequence number, payload, header, and where the encrypted payload with its tag goes.
-Row = tuple[int, bytes, bytes, memoryview]
+#: Where libsrtp finds a packet and its length, which it changes: `char *` and `int *`.
+Place = tuple[Any, Any]
 
 
 class Run:
-    """Packets laid out for one sendmsg: headers in place, room behind them for `srtp.Stream.protect`.
+    """Packets laid out for one sendmsg.
 
     Attributes:
+        plain, plain_lengths: what `datagrams` and `lengths` hold before encryption.
         datagrams: all packets back to back, each `slot_bytes` long but the last.
-        buffers: the same as sendmsg wants it.
+        lengths: of each packet, the C int that libsrtp reads and writes.
+        places: of both, for each packet.
+        buffers: the datagrams as sendmsg wants them.
     """
 
     __slots__ = (
@@ -27,9 +35,11 @@ class Run:
         "datagrams",
         "end",
         "first",
+        "lengths",
         "packets",
-        "rollover",
-        "rows",
+        "places",
+        "plain",
+        "plain_lengths",
         "slot_bytes",
         "starts",
     )
@@ -38,20 +48,23 @@ class Run:
         self,
         packets: Packets,
         start: int,
-        rows: list[Row],
-        datagrams: memoryview,
-        slot_bytes: int,
+        plain: list[bytes],
+        tag_bytes: int,
+        slots: Slots,
     ) -> None:
         self.packets = packets
         self.first = packets.first + start
-        self.end = self.first + len(rows)
-        self.count = len(rows)
-        self.rollover = self.first >> 16
+        self.end = self.first + len(plain)
+        self.count = len(plain)
         self.starts = start == 0
-        self.rows = rows
-        self.datagrams = datagrams
-        self.buffers = [datagrams]
-        self.slot_bytes = slot_bytes
+        self.slot_bytes = slots.slot_bytes
+        tag = bytes(tag_bytes)
+        self.plain = tag.join(plain) + tag
+        self.plain_lengths = pack(f"={self.count}i", *map(len, plain))
+        self.datagrams = slots.datagrams[: len(self.plain)]
+        self.lengths = slots.lengths[: len(self.plain_lengths)]
+        self.places = slots.places[: self.count]
+        self.buffers = [self.datagrams]
 
 
 class Slots:
@@ -60,31 +73,28 @@ class Slots:
     Args:
         header_bytes: of the RTP headers.
         tag_bytes: that the profile appends.
+
+    Attributes:
+        run: what was laid last, and can be used until something else is laid.
+        slot_bytes: from the start of one packet to that of the next.
+        datagrams, lengths, places: see `Run`; here of the longest one.
     """
 
     def __init__(self, header_bytes: int, tag_bytes: int) -> None:
-        #: What was laid last, and can be used until something else is laid.
         self.run: Run | None = None
         self.slot_bytes = header_bytes + PAYLOAD_BYTES + tag_bytes
-        self._header_bytes = header_bytes
         self._tag_bytes = tag_bytes
-        self._buffer = memoryview(bytearray(self.slot_bytes * RUN_PACKETS))
-        starts = range(0, len(self._buffer), self.slot_bytes)
-        self._outs = [self._buffer[at + header_bytes : at + self.slot_bytes] for at in starts]
+        datagrams = ffi.new("char[]", self.slot_bytes * RUN_PACKETS)
+        lengths = ffi.new("int[]", RUN_PACKETS)
+        # The views keep this memory alive.
+        self.datagrams = memoryview(ffi.buffer(datagrams))
+        self.lengths = memoryview(ffi.buffer(lengths))
+        self.places: list[Place] = [
+            (datagrams + index * self.slot_bytes, lengths + index) for index in range(RUN_PACKETS)
+        ]
 
     def lay(self, form: PacketFormat, packets: Packets, start: int, stop: int) -> Run:
-        """Writes the headers of the packets [start, stop); whatever was laid before is overwritten."""
-        rows: list[Row] = []
-        buffer, step, at = self._buffer, self.slot_bytes, 0
-        for index in range(start, stop):
-            header = form.header(packets, index)
-            payload = packets.payloads[index]
-            buffer[at : at + self._header_bytes] = header
-            out = self._outs[index - start]
-            if len(payload) != PAYLOAD_BYTES:
-                out = out[: len(payload) + self._tag_bytes]
-            rows.append((packets.first + index & 0xFFFF, payload, header, out))
-            at += step
-        end = at - step + self._header_bytes + len(out)
-        self.run = Run(packets, start, rows, buffer[:end], step)
+        """Lays out the packets [start, stop); whatever was laid before cannot be used any more."""
+        plain = [form.header(packets, index) + packets.payloads[index] for index in range(start, stop)]
+        self.run = Run(packets, start, plain, self._tag_bytes, self)
         return self.run

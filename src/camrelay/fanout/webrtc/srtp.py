@@ -1,24 +1,23 @@
 """SRTP and SRTCP for what the relay sends to one viewer, and SRTCP for what it gets back.
 
-Two profiles: AEAD_AES_128_GCM (RFC 7714) with reused buffers, and AES128_CM_HMAC_SHA1_80 (RFC 3711) through
-libsrtp for browsers that have nothing better. Rules of this file:
+The encryption is libsrtp's, on both profiles: AEAD_AES_128_GCM (RFC 7714), and AES128_CM_HMAC_SHA1_80 (RFC
+3711) for browsers that have nothing better. Rules of this file:
 
 * No two plaintexts under one (SSRC, rollover, sequence): under GCM that gives the authentication key away.
-  A stream refuses an index that is not above all before it, and repeats only packets it remembers itself.
+  A stream refuses an index that is not above all before it, or so far above that libsrtp would miscount the
+  rollovers, and repeats only packets it remembers itself.
 * What does not depend on the viewer was done before, once per run of packets (slots.py).
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections import deque
-from struct import pack
-from typing import Final, Protocol
+from typing import Final
 
 import pylibsrtp
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+# The package's own way copies each packet three times, and takes four times as long.
+from pylibsrtp._binding import lib  # type: ignore[import-not-found]
 
 from camrelay.errors import BadRtpPacket
 from camrelay.fanout.webrtc.rtp import PacketFormat, Packets
@@ -28,40 +27,46 @@ from camrelay.fanout.webrtc.slots import Run
 AEAD_AES_128_GCM: Final = b"SRTP_AEAD_AES_128_GCM"
 AES128_CM_SHA1_80: Final = b"SRTP_AES128_CM_SHA1_80"
 
-_GCM_TAG_BYTES = 16
-_SHA1_80_TAG_BYTES = 10
+#: Of each profile: libsrtp's number, and the bytes of its salt and of its tag.
+_PROFILES = {
+    AEAD_AES_128_GCM: (pylibsrtp.Policy.SRTP_PROFILE_AEAD_AES_128_GCM, 12, 16),
+    AES128_CM_SHA1_80: (pylibsrtp.Policy.SRTP_PROFILE_AES128_CM_SHA1_80, 14, 10),
+}
+_KEY_BYTES = 16
 
-#: Key derivation labels (RFC 3711 §4.3.2).
-_RTP_KEY, _RTP_SALT, _RTCP_KEY, _RTCP_SALT = 0, 2, 3, 5
+#: libsrtp takes a number further ahead for one that is behind (RFC 3711 §3.3.1).
+_MAX_GAP = 1 << 14
 
 #: Above every extended sequence number.
 _NEVER = 1 << 62
 
-#: The last two bytes of every nonce: looking them up costs a third of packing them.
-_TAILS = [value.to_bytes(2) for value in range(65536)]
+#: How many packets back one may be repeated. libsrtp has a bit for each and moves them all with every packet,
+#: so viewers that need no repeats, because they have RTX, get few: a run that found the socket full.
+_WINDOW, _WINDOW_OF_REPEATS = 128, 4096
 
-_RTCP_ENCRYPTED = 0x8000_0000
-_RTCP_INDEX_END = 0x8000_0000
-#: RTCP packets may overtake one another by this much (RFC 3711 §3.3.2 asks for at least 64).
-_RTCP_WINDOW = 64
 #: A viewer reports from one SSRC; a few more for those that send one per media section.
 _RTCP_SOURCES = 8
 
+_protect = lib.srtp_protect
 
-class Stream(ABC):
+
+class Stream:
     """One SSRC towards one viewer.
 
     Args:
+        session: with the viewer's keys.
         form: of its headers.
         keep_ticks: how long, in ticks of 90 kHz, packets are remembered for `again`.
     """
 
-    def __init__(self, form: PacketFormat, keep_ticks: int) -> None:
+    def __init__(self, session: pylibsrtp.Session, form: PacketFormat, keep_ticks: int) -> None:
         self.form = form
         #: The lowest extended sequence number that may still be used, the next one once started.
         self.next = 0
         #: Packets protected so far.
         self.count = 0
+        self._session = session
+        self._handle = session._srtp[0]
         self._keep_ticks = keep_ticks
         self._sent: deque[Packets] = deque()
 
@@ -71,13 +76,13 @@ class Stream(ABC):
         return self._sent[-1].timestamp if self._sent else -1
 
     def protect(self, run: Run) -> None:
-        """Encrypts a run in place.
+        """Encrypts a run into its datagrams.
 
         Raises:
-            ValueError: a sequence number would be used twice.
+            ValueError: a sequence number would be used twice, or libsrtp refuses.
         """
-        if run.first < self.next:
-            raise ValueError(f"sequence number {run.first} was used before")
+        if run.first != self.next:
+            self._skip_to(run.first)
         self.next = run.end
         self.count += run.count
         if run.starts:
@@ -86,19 +91,23 @@ class Stream(ABC):
             oldest = run.packets.timestamp - self._keep_ticks
             while sent[0].timestamp < oldest:
                 sent.popleft()
-        self._seal_run(run)
+        run.datagrams[:] = run.plain
+        run.lengths[:] = run.plain_lengths
+        handle = self._handle
+        for datagram, length in run.places:
+            if _protect(handle, datagram, length):
+                raise ValueError("libsrtp refuses a packet")
 
     def protect_packet(self, header: bytes, payload: bytes, index: int) -> bytes:
         """Encrypts one packet that `again` need not know.
 
         Raises:
-            ValueError: the sequence number would be used twice.
+            ValueError: the sequence number would be used twice, or libsrtp refuses.
         """
-        if index < self.next:
-            raise ValueError(f"sequence number {index} was used before")
+        self._skip_to(index)
         self.next = index + 1
         self.count += 1
-        return self._seal(index, header, payload)
+        return self._seal(header, payload)
 
     def find(self, sequence: int) -> tuple[Packets, int] | None:
         """The packet sent under these 16 bits: its access unit and its place there; None when forgotten."""
@@ -109,12 +118,15 @@ class Stream(ABC):
         return None
 
     def again(self, sequence: int) -> bytes | None:
-        """A packet as it was sent before, to the byte; None when it is forgotten."""
+        """A packet as it was sent before, to the byte; None when it is forgotten, by us or by libsrtp."""
         found = self.find(sequence)
         if found is None:
             return None
         packets, place = found
-        return self._seal(packets.first + place, self.form.header(packets, place), packets.payloads[place])
+        try:
+            return self._seal(self.form.header(packets, place), packets.payloads[place])
+        except ValueError:
+            return None
 
     def start_at(self, first: int) -> None:
         """Chooses the first extended sequence number.
@@ -130,75 +142,49 @@ class Stream(ABC):
         """Refuses everything from now on."""
         self.next = _NEVER
 
-    @abstractmethod
-    def _seal_run(self, run: Run) -> None: ...
+    def _skip_to(self, index: int) -> None:
+        if index < self.next:
+            raise ValueError(f"sequence number {index} was used before")
+        if self.count and index - self.next > _MAX_GAP:
+            raise ValueError(f"sequence number {index} is too far ahead")
 
-    @abstractmethod
-    def _seal(self, index: int, header: bytes, payload: bytes) -> bytes: ...
-
-
-class GcmStream(Stream):
-    """RFC 7714 §8. The receiver's rollover counter starts at 0 with the first packet, so ours does."""
-
-    def __init__(self, cipher: AESGCM, salt: bytes, form: PacketFormat, keep_ticks: int) -> None:
-        super().__init__(form, keep_ticks)
-        self._encrypt = cipher.encrypt
-        self._encrypt_into = cipher.encrypt_into
-        self._salt = int.from_bytes(salt[:10])
-        self._tail = int.from_bytes(salt[10:])
-        self._rollover = -1
-        self._prefix = b""
-        self._first_rollover: int | None = None
-
-    def _seal_run(self, run: Run) -> None:
-        if run.rollover != self._rollover:
-            self._rollover = run.rollover
-            self._prefix = self._nonce_prefix(run.rollover)
-        prefix, tail, tails, encrypt_into = self._prefix, self._tail, _TAILS, self._encrypt_into
-        for sequence, payload, header, out in run.rows:
-            encrypt_into(prefix + tails[sequence ^ tail], payload, header, out)
-
-    def _seal(self, index: int, header: bytes, payload: bytes) -> bytes:
-        nonce = self._nonce_prefix(index >> 16) + _TAILS[index & 0xFFFF ^ self._tail]
-        return header + self._encrypt(nonce, payload, header)
-
-    def _nonce_prefix(self, rollover: int) -> bytes:
-        """Two zeros, SSRC and rollover counter, XOR the salt (RFC 7714 §8.1)."""
-        if self._first_rollover is None:
-            self._first_rollover = rollover
-        return ((self.form.ssrc << 32 | rollover - self._first_rollover) ^ self._salt).to_bytes(10)
-
-
-class CounterModeStream(Stream):
-    """RFC 3711 with HMAC-SHA1-80, by libsrtp, which counts the rollovers itself."""
-
-    def __init__(self, session: pylibsrtp.Session, form: PacketFormat, keep_ticks: int) -> None:
-        super().__init__(form, keep_ticks)
-        self._session = session
-
-    def _seal_run(self, run: Run) -> None:
-        for _, payload, header, out in run.rows:
-            out[:] = self._seal(0, header, payload)[len(header) :]
-
-    def _seal(self, index: int, header: bytes, payload: bytes) -> bytes:
+    def _seal(self, header: bytes, payload: bytes) -> bytes:
         try:
-            return bytes(self._session.protect(header + payload))
+            return self._session.protect(header + payload)
         except pylibsrtp.Error as error:
             raise ValueError("libsrtp refuses a packet") from error
 
 
-class Session(Protocol):
-    """The keys of one viewer."""
+class Session:
+    """The keys of one viewer.
 
-    tag_bytes: int
+    Args:
+        profile: AEAD_AES_128_GCM or AES128_CM_SHA1_80.
+        send_key, receive_key: master key and master salt in a row.
+        repeats: whether lost packets are sent again as they were, as they are to viewers without RTX.
+
+    Attributes:
+        tag_bytes: by which a packet grows.
+    """
+
+    def __init__(self, profile: bytes, send_key: bytes, receive_key: bytes, *, repeats: bool) -> None:
+        number, _, self.tag_bytes = _PROFILES[profile]
+        outgoing = pylibsrtp.Policy(send_key, pylibsrtp.Policy.SSRC_ANY_OUTBOUND, srtp_profile=number)
+        # `Stream` sees to it that what is sent again is the same to the byte.
+        outgoing.allow_repeat_tx = True
+        outgoing.window_size = _WINDOW_OF_REPEATS if repeats else _WINDOW
+        self._out = pylibsrtp.Session(outgoing)
+        incoming = pylibsrtp.Policy(receive_key, pylibsrtp.Policy.SSRC_ANY_INBOUND, srtp_profile=number)
+        self._in = pylibsrtp.Session(incoming)
+        self._sources: set[bytes] = set()
 
     def stream(self, form: PacketFormat, keep_ticks: int = 0) -> Stream:
         """A stream of an SSRC that this session has not had yet."""
-        ...
+        return Stream(self._out, form, keep_ticks)
 
     def protect_rtcp(self, data: bytes) -> bytes:
         """Encrypts a compound packet."""
-        ...
+        return self._out.protect_rtcp(data)
 
     def unprotect_rtcp(self, data: bytes) -> bytes:
         """Decrypts what the viewer sent.
@@ -206,122 +192,33 @@ class Session(Protocol):
         Raises:
             BadRtpPacket: not from this viewer, damaged, or seen before.
         """
-        ...
-
-
-class GcmSession:
-    """AEAD_AES_128_GCM (RFC 7714): 16 bytes of key and 12 of salt for each direction."""
-
-    tag_bytes = _GCM_TAG_BYTES
-
-    def __init__(self, send_key: bytes, send_salt: bytes, receive_key: bytes, receive_salt: bytes) -> None:
-        self._rtp = AESGCM(derive(send_key, send_salt, _RTP_KEY, 16))
-        self._rtp_salt = derive(send_key, send_salt, _RTP_SALT, 12)
-        self._rtcp_out = AESGCM(derive(send_key, send_salt, _RTCP_KEY, 16))
-        self._rtcp_out_salt = derive(send_key, send_salt, _RTCP_SALT, 12)
-        self._rtcp_in = AESGCM(derive(receive_key, receive_salt, _RTCP_KEY, 16))
-        self._rtcp_in_salt = derive(receive_key, receive_salt, _RTCP_SALT, 12)
-        self._rtcp_index = 0
-        self._seen: dict[bytes, tuple[int, int]] = {}
-
-    def stream(self, form: PacketFormat, keep_ticks: int = 0) -> Stream:
-        return GcmStream(self._rtp, self._rtp_salt, form, keep_ticks)
-
-    def protect_rtcp(self, data: bytes) -> bytes:
-        self._rtcp_index += 1
-        if self._rtcp_index >= _RTCP_INDEX_END:
-            raise ValueError("the SRTCP index is used up")
-        trailer = pack("!I", self._rtcp_index | _RTCP_ENCRYPTED)
-        nonce = _rtcp_nonce(data[4:8], self._rtcp_index, self._rtcp_out_salt)
-        return data[:8] + self._rtcp_out.encrypt(nonce, data[8:], data[:8] + trailer) + trailer
-
-    def unprotect_rtcp(self, data: bytes) -> bytes:
-        if len(data) < 8 + _GCM_TAG_BYTES + 4:
-            raise BadRtpPacket("an SRTCP packet is too short")
-        header, trailer = data[:8], data[-4:]
-        word = int.from_bytes(trailer)
-        index = word & ~_RTCP_ENCRYPTED
-        if not word & _RTCP_ENCRYPTED:
-            raise BadRtpPacket("an SRTCP packet is not encrypted")
-        seen = self._seen.get(header[4:], (-1, 0))
-        if index <= seen[0] and (seen[0] - index >= _RTCP_WINDOW or seen[1] >> (seen[0] - index) & 1):
-            raise BadRtpPacket("an SRTCP packet came twice or far too late")
-        try:
-            nonce = _rtcp_nonce(header[4:], index, self._rtcp_in_salt)
-            plain = self._rtcp_in.decrypt(nonce, data[8:-4], header + trailer)
-        except InvalidTag:
-            raise BadRtpPacket("an SRTCP packet is not authentic") from None
-        if header[4:] not in self._seen and len(self._seen) >= _RTCP_SOURCES:
+        source = data[4:8]
+        if source not in self._sources and len(self._sources) >= _RTCP_SOURCES:
             raise BadRtpPacket("a viewer reports from too many sources")
-        self._seen[header[4:]] = _mark(seen, index)
-        return header + plain
-
-
-class CounterModeSession:
-    """AES128_CM_HMAC_SHA1_80 (RFC 3711): 16 bytes of key and 14 of salt for each direction."""
-
-    tag_bytes = _SHA1_80_TAG_BYTES
-
-    def __init__(self, send_key: bytes, send_salt: bytes, receive_key: bytes, receive_salt: bytes) -> None:
-        policy = pylibsrtp.Policy(send_key + send_salt, pylibsrtp.Policy.SSRC_ANY_OUTBOUND)
-        # A NACK is answered with the packet as it was; `Stream` sees to it that it is the same one.
-        policy.allow_repeat_tx = True
-        # The largest libsrtp has: 10 s of history at 30 Mb/s.
-        policy.window_size = 32767
-        self._out = pylibsrtp.Session(policy)
-        self._in = pylibsrtp.Session(
-            pylibsrtp.Policy(receive_key + receive_salt, pylibsrtp.Policy.SSRC_ANY_INBOUND)
-        )
-
-    def stream(self, form: PacketFormat, keep_ticks: int = 0) -> Stream:
-        return CounterModeStream(self._out, form, keep_ticks)
-
-    def protect_rtcp(self, data: bytes) -> bytes:
-        return bytes(self._out.protect_rtcp(data))
-
-    def unprotect_rtcp(self, data: bytes) -> bytes:
         try:
-            return bytes(self._in.unprotect_rtcp(data))
+            plain = self._in.unprotect_rtcp(data)
         except (pylibsrtp.Error, ValueError):
-            raise BadRtpPacket("an SRTCP packet is not authentic") from None
+            raise BadRtpPacket("an SRTCP packet is not authentic, or came twice") from None
+        self._sources.add(source)
+        return plain
 
 
-def server_session(profile: bytes, export: bytes) -> Session:
+def server_session(profile: bytes, export: bytes, *, repeats: bool = True) -> Session:
     """The session of a DTLS server out of its exported keying material (RFC 5764 §4.2).
 
     Args:
         profile: AEAD_AES_128_GCM or AES128_CM_SHA1_80.
         export: client key, server key, client salt, server salt.
+        repeats: see `Session`.
     """
-    salt_bytes = 12 if profile == AEAD_AES_128_GCM else 14
-    client_key, server_key = export[:16], export[16:32]
-    client_salt, server_salt = export[32 : 32 + salt_bytes], export[32 + salt_bytes : 32 + 2 * salt_bytes]
-    make = GcmSession if profile == AEAD_AES_128_GCM else CounterModeSession
-    return make(server_key, server_salt, client_key, client_salt)
+    _, salt_bytes, _ = _PROFILES[profile]
+    keys, salts = export[: 2 * _KEY_BYTES], export[2 * _KEY_BYTES :]
+    client = keys[:_KEY_BYTES] + salts[:salt_bytes]
+    server = keys[_KEY_BYTES:] + salts[salt_bytes:]
+    return Session(profile, server, client, repeats=repeats)
 
 
 def export_bytes(profile: bytes) -> int:
     """How much keying material the profile needs."""
-    return 2 * (16 + (12 if profile == AEAD_AES_128_GCM else 14))
-
-
-def derive(master_key: bytes, master_salt: bytes, label: int, length: int) -> bytes:
-    """A session key or salt (RFC 3711 §4.3); a 96-bit salt is padded on the right (RFC 7714 §11)."""
-    seed = bytearray(master_salt.ljust(14, b"\0"))
-    seed[7] ^= label
-    stream = Cipher(algorithms.AES(master_key), modes.CTR(bytes(seed) + b"\0\0")).encryptor()
-    return stream.update(bytes(length))
-
-
-def _rtcp_nonce(ssrc: bytes, index: int, salt: bytes) -> bytes:
-    """RFC 7714 §9.1."""
-    nonce = int.from_bytes(ssrc) << 48 | index
-    return (nonce ^ int.from_bytes(salt)).to_bytes(12)
-
-
-def _mark(seen: tuple[int, int], index: int) -> tuple[int, int]:
-    """The window (highest index, bit mask of the last ones) with one more index in it."""
-    highest, mask = seen
-    if index <= highest:
-        return highest, mask | 1 << (highest - index)
-    return index, (mask << min(index - highest, _RTCP_WINDOW) | 1) & (1 << _RTCP_WINDOW) - 1
+    _, salt_bytes, _ = _PROFILES[profile]
+    return 2 * (_KEY_BYTES + salt_bytes)

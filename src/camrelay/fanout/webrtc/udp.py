@@ -166,7 +166,7 @@ class Port:
         and nothing was sent; any other OSError is for `forgive`.
         """
         assert self._socket is not None
-        if len(run.rows) == 1:
+        if run.count == 1:
             return partial(self._socket.sendto, run.datagrams)
         if self._has_gso:
             return partial(self._socket.sendmsg, run.buffers, _segmented(run.slot_bytes), 0)
@@ -175,7 +175,7 @@ class Port:
     def forgive(self, error: OSError, run: Run, address: Address) -> None:
         """Deals with a run that could not be sent: another way, or it is lost, as any datagram may be."""
         if error.errno not in (errno.EIO, errno.EINVAL):
-            metrics.webrtc_datagrams_dropped.labels("not_sent").inc(len(run.rows))
+            metrics.webrtc_datagrams_dropped.labels("not_sent").inc(run.count)
             return
         if self._has_gso:
             # The route's device cannot segment (UDP checksums not offloaded): go on without.
