@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import time
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -37,9 +38,12 @@ class Crowd:
         self.viewers: list[Viewer] = []
 
     async def __aenter__(self) -> Crowd:
+        # A fifth of this process's time otherwise, while what viewers leave behind is freed by counting.
+        gc.disable()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        gc.enable()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import math
 import os
 from collections.abc import Sequence
@@ -59,8 +58,6 @@ async def measure(
     server: Server, crowd: Crowd, *, joined: Sequence[Viewer], seconds: float, delay_limit_s: float
 ) -> Step:
     """Watches the crowd for a while; `joined` are the viewers whose start belongs to this size."""
-    gc.collect()
-    gc.freeze()  # Thousands of viewers would be walked again and again.
     crowd.forget_delays()
     page_before = await server.metrics()
     core_before = core_s(server.core)
