@@ -133,7 +133,10 @@ class Fixture:
         self.disk.error = error
         with pytest.raises(AuditUnavailable):
             await self.log.append(start(99))
-        assert self.disk.failed.is_set()
+        assert await asyncio.to_thread(self.disk.failed.wait, 5)
+        async with asyncio.timeout(5):
+            while not self.log._is_failing:  # noqa: ASYNC110 - set by a thread
+                await asyncio.sleep(0.001)
 
 
 @pytest.fixture
@@ -587,3 +590,29 @@ async def test_without_people_there_is_no_record(make: Any, monkeypatch: pytest.
     assert [viewing for viewing in told if viewing != "v1"] == ["v2", "v3"]
     # The refused start may have been on its way when the database came back: then its end is told as well.
     assert told.count("v1") in (0, 2)
+
+
+async def test_as_long_as_people_are_locked_refusals_come_at_once(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Case 64: with nothing left to write, the log asks the database as well whether it is back."""
+    monkeypatch.setattr(people, "_BUSY_S", 0.01)
+    fixture = make(commit_timeout_s=0.1)
+    await fixture.log.start()
+    other = sqlite3.connect(fixture.directory / people.DATABASE, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(AuditUnavailable, match="too slow"):
+        await fixture.log.append(start(1))
+    tries = threading.Semaphore(0)
+    separate = people.People.separate
+
+    def tried(*args: Any) -> Any:
+        tries.release()
+        return separate(*args)
+
+    monkeypatch.setattr(people.People, "separate", tried)
+    for _ in range(3):
+        assert await asyncio.to_thread(tries.acquire, timeout=5)
+    with pytest.raises(AuditUnavailable, match="cannot be written"):
+        await fixture.log.append(start(2))
+    other.close()

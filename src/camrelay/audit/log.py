@@ -249,6 +249,7 @@ class AccessLog:
                     self._spell([entry for entry in kept if not entry.line])
                     self._writer.commit([entry.line for entry in kept])
                 elif self._is_failing:
+                    self._people.separate([], self._utc_us())
                     self._writer.probe()
             except OSError as error:
                 self._fail(error)
