@@ -22,11 +22,20 @@ COMMANDS = {
     "mixed": ("mixed_viewers", "mixed_reboots", "mixed_loop_lag_p99_ms"),
     "revoke": ("p8_sessions",),
     "auth": ("auth_hls_p99_us", "auth_token_p50_us", "auth_session_p50_us"),
+    "audit": (
+        "audit_events_per_s",
+        "audit_records_acknowledged",
+        "audit_verify_per_s",
+        "audit_refused_after_s",
+    ),
     "start": ("p5_chromium_start_p50_ms", "p5_chromium_behind_p50_ms"),
 }
 
 #: These may be zero.
-COUNTS = {"loadclient": ("p1_client_lost_gro_on", "p1_client_lost_gro_off")}
+COUNTS = {
+    "loadclient": ("p1_client_lost_gro_on", "p1_client_lost_gro_off"),
+    "audit": ("audit_records_lost", "p10_throughput_delta_percent", "p10_p99_delta_percent"),
+}
 
 #: No limit of a target may decide whether a slow machine passes: only that something was measured.
 LENIENT = {

@@ -1,0 +1,204 @@
+"""Whether the access record keeps what it acknowledged, how fast it is, and what it costs viewers.
+
+In parts, each of which can be run alone:
+
+writing   starts, and pairs of a start and its stop, appended as fast as they are taken, until the last is
+          on disk (fsync), signed and linked. `audit_emit_us` is the mean of all calls that append.
+crashes   programs that write the record are killed (SIGKILL) at random moments; what they were told is
+          durable must be there, once, whole, with the person beside it, in a log that verifies.
+verify    a log of many events is checked against its checkpoints on one core; then it is edited, cut,
+          reordered and so on, with and without its stolen key, and must be caught each time, at the place:
+          the line, or where leaf hashes were made anew, the lines between two checkpoints.
+cost      WHEP viewers at a relay with and at one without the record, in alternating order, while others come
+          and are recorded. Throughput is what a core sends. Then the record's store is stopped: new viewings
+          must be refused and running ones lose nothing. See P10.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from benchmarks.child import ChildFailed
+from benchmarks.command import Run, execute
+from benchmarks.feed import Feed
+from benchmarks.percentile import spread
+from benchmarks.record import cost, crashes, tampering
+from benchmarks.record.writing import Written
+from benchmarks.result import Cell, Table
+from camrelay.simulate.options import Picture
+
+OWED = {
+    "audit_events_per_s": "events/s",
+    "audit_pairs_events_per_s": "events/s",
+    "audit_emit_us": "us",
+    "audit_crashes": "crashes",
+    "audit_records_acknowledged": "records",
+    "audit_records_lost": "records",
+    "audit_records_duplicated": "records",
+    "audit_records_torn": "records",
+    "audit_verify_per_s": "events/s",
+    "audit_tampering_attempts": "attempts",
+    "audit_tampering_missed": "attempts",
+    "p10_throughput_delta_percent": "%",
+    "p10_p99_delta_percent": "%",
+    "audit_refused_after_s": "s",
+    "audit_packets_lost_while_stopped": "packets",
+}
+
+QUICK = [
+    "--events", "3000", "--rounds", "1", "--crashes", "2", "--log-events", "4000",
+    "--viewers", "4", "--cost-rounds", "1", "--settle", "0.3", "--seconds", "1", "--sample-every", "2",
+]  # fmt: skip
+
+#: What a program that writes may take besides writing.
+_WRITING_LIMIT_S = 120.0
+
+
+async def writing(run: Run) -> None:
+    """How fast."""
+    options, rates, emits = run.options, dict[str, list[float]](), list[float]()
+    for number in range(options.rounds):
+        for kind in ("starts", "pairs"):
+            directory = run.directory / f"writing-{kind}-{number}"
+            written = await _written(directory, options.events, kind)
+            if written.failed:
+                run.say(f"{kind}: {written.failed} events were refused")
+            rates.setdefault(kind, []).append(written.events_per_s)
+            emits.append(written.emit_us)
+            run.say(f"{kind}: {written.events_per_s:,.0f} events/s, {written.emit_us:.1f} us to append one")
+    run.result.figure("audit_events_per_s", spread(rates["starts"]), "events/s")
+    run.result.figure("audit_pairs_events_per_s", spread(rates["pairs"]), "events/s")
+    run.result.figure("audit_emit_us", spread(emits), "us")
+
+
+async def _written(directory: os.PathLike[str], events: int, kind: str) -> Written:
+    command = [sys.executable, "-m", "benchmarks.record.writing", os.fspath(directory), str(events), kind]
+    program = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    try:
+        output, _ = await asyncio.wait_for(program.communicate(), _WRITING_LIMIT_S)
+    finally:
+        if program.returncode is None:
+            program.kill()
+            await program.wait()
+    if program.returncode:
+        raise ChildFailed(f"the program that writes ended with {program.returncode}")
+    return msgspec.json.decode(output, type=Written)
+
+
+async def crash(run: Run) -> None:
+    """What is left after being killed; one log on each core at a time."""
+    account, left = crashes.Account(), run.options.crashes
+    logs = [crashes.LIVES_PER_LOG] * (left // crashes.LIVES_PER_LOG)
+    logs += [left % crashes.LIVES_PER_LOG] * (left % crashes.LIVES_PER_LOG > 0)
+    queue = list(enumerate(logs))
+
+    async def work(core: int) -> None:
+        while queue:
+            number, lives = queue.pop(0)
+            seed = run.options.seed * 1000 + number
+            await crashes.live(run.directory / f"crashes-{number}", core, lives, seed, account)
+            run.say(f"{account.lives} crashes, {account.acknowledged:,} records, {account.lost} lost")
+
+    await asyncio.gather(*map(work, {run.cores.server, run.cores.load}))
+    run.result.figure("audit_crashes", account.lives, "crashes")
+    run.result.figure("audit_records_acknowledged", account.acknowledged, "records")
+    run.result.figure("audit_records_lost", account.lost, "records")
+    run.result.figure("audit_records_duplicated", account.duplicated, "records")
+    run.result.figure("audit_records_torn", account.torn, "records")
+
+
+async def verify(run: Run) -> None:
+    """How fast, and what is found."""
+    directory, count = run.directory / "verify", run.options.log_events
+    await asyncio.to_thread(tampering.write, directory, count)
+    run.say(f"{count:,} events are written")
+    rates = []
+    for _ in range(3):
+        began = time.thread_time(), time.perf_counter()
+        found = tampering.check(directory, [])
+        rates.append(found.lines / (time.perf_counter() - began[1]))
+    run.result.figure("audit_verify_per_s", spread(rates), "events/s")
+    run.say(f"{rates[-1]:,.0f} events/s verified")
+    tried = []
+    for attempt in tampering.attempts(directory, count // tampering.DAYS // 2 + 3):
+        tried.append(attempt)
+        run.say(f"{attempt.what}: {attempt.said or 'nothing was found'}")
+        # Each takes seconds; a time limit must be able to end this.
+        await asyncio.sleep(0)
+    rows: list[list[Cell]] = [[each.what, str(each.has_key), each.place, each.said] for each in tried]
+    run.result.tables.append(
+        Table(
+            f"A log of {count:,} events, changed behind its back",
+            ["how", "key stolen", "where", "said"],
+            rows,
+        )
+    )
+    run.result.figure("audit_tampering_attempts", len(tried), "attempts")
+    run.result.figure("audit_tampering_missed", sum(not each.is_named for each in tried), "attempts")
+
+
+async def price(run: Run) -> None:
+    """What viewers pay, and what they lose when the record cannot be written."""
+    rounds = []
+    async with Feed(run.directory, run.cores.load, picture=Picture(bitrate_bps=run.options.bitrate)) as feed:
+        for number in range(run.options.cost_rounds):
+            both, stopped = await cost.compare(run, feed, number)
+            rounds.append(both)
+            if stopped is not None:
+                run.say(f"store stopped: {stopped}")
+                refused = stopped.refused_after_s
+                run.result.figure(
+                    "audit_refused_after_s", max(refused, default=None), "s", "nobody was refused"
+                )
+                run.result.figure("audit_packets_lost_while_stopped", stopped.lost, "packets")
+            throughput, p99 = cost.deltas(rounds)
+            run.result.figure("p10_throughput_delta_percent", throughput, "%")
+            run.result.figure("p10_p99_delta_percent", p99, "%")
+    run.result.tables.append(cost.table(rounds))
+
+
+PARTS: dict[str, Callable[[Run], Awaitable[None]]] = {
+    "writing": writing,
+    "crashes": crash,
+    "verify": verify,
+    "cost": price,
+}
+
+
+async def body(run: Run) -> None:
+    """The parts that are wanted."""
+    for name in run.options.parts.split(","):
+        await PARTS[name](run)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Those of this command."""
+    parser.add_argument("--parts", default=",".join(PARTS), help="comma-separated; all of them by default")
+    parser.add_argument("--events", type=int, default=200_000, help="appended in each round of writing")
+    parser.add_argument("--rounds", type=int, default=3, help="of writing")
+    parser.add_argument("--crashes", type=int, default=200, help="programs that are killed")
+    parser.add_argument("--log-events", type=int, default=1_000_000, help="in the log that is verified")
+    parser.add_argument("--viewers", type=int, default=500, help="that watch while the record is on or off")
+    parser.add_argument("--cost-rounds", type=int, default=4, help="of on and off")
+    parser.add_argument("--join-rate", type=float, default=100.0, help="viewers that join per second")
+    parser.add_argument("--settle", type=float, default=2.0, help="seconds from the last join to measuring")
+    parser.add_argument("--seconds", type=float, default=10.0, help="measured in each round")
+    parser.add_argument("--visits", type=float, default=10.0, help="recorded per second meanwhile")
+    parser.add_argument("--sample-every", type=int, default=25, help="each n-th viewer is decrypted")
+    parser.add_argument("--bitrate", type=int, default=2_000_000, help="of the camera, bits per second")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command."""
+    return execute("audit", __doc__, body, OWED, add_options, argv, quick=QUICK)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What `python -m benchmarks.audit` measures: the access record, and what it costs."""
