@@ -15,10 +15,17 @@ import time
 from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
+from camrelay.ingest.conversation import Conversation
+from camrelay.ingest.target import Target
+
 Packets = Callable[[bytearray], Iterable[bytes | bytearray]]
 
 #: A linger of nothing: closing sends RST, as a camera that loses power and comes back does.
 _ABORT = struct.pack("ii", 1, 0)
+
+#: RTP header behind the four bytes of interleaving: sequence number, timestamp and SSRC.
+_RTP = struct.Struct("!HII")
+_RTP_AT = 6
 
 _NAL_IDR, _NAL_SPS, _STAP_A, _FU_A = 5, 7, 24, 28
 
@@ -41,7 +48,9 @@ class Liar:
 
     Attributes:
         packets: what becomes of each RTP packet, header of four bytes included.
+        reports: what becomes of each RTCP packet.
         heads: what becomes of each answer, head and body.
+        other: a camera whose pictures come instead from now on, in the same session; "" for none.
         holds_back: True swallows every byte both ways while connections stand.
         head_delay_s: how long each answer takes.
         key_passed_at: when a key frame last began to pass, on the monotonic clock; 0 before.
@@ -51,7 +60,9 @@ class Liar:
     def __init__(self, upstream: str) -> None:
         self._upstream = urlsplit(upstream)
         self.packets: Packets = unchanged
+        self.reports: Packets = unchanged
         self.heads: Callable[[bytes], bytes] = lambda answer: answer
+        self.other = ""
         self.holds_back = False
         self.head_delay_s = 0.0
         self.key_passed_at = 0.0
@@ -59,6 +70,7 @@ class Liar:
         self._port = 0
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._last = (0, 0, 0)
 
     async def __aenter__(self) -> Liar:
         await self.listen()
@@ -71,6 +83,11 @@ class Liar:
     def url(self) -> str:
         """Where the relay finds it."""
         return f"rtsp://127.0.0.1:{self._port}{self._upstream.path}"
+
+    @property
+    def timestamp(self) -> int:
+        """Of the RTP packet that passed last."""
+        return self._last[1]
 
     async def listen(self) -> None:
         """Takes connections, on the same port every time."""
@@ -111,32 +128,74 @@ class Liar:
 
     async def _requests(self, relay: asyncio.StreamReader, camera: asyncio.StreamWriter) -> None:
         while data := await relay.read(65_536):
-            if not self.holds_back:
+            if not self.holds_back and not self.other:
                 camera.write(data)
                 await camera.drain()
 
     async def _answers(self, camera: asyncio.StreamReader, relay: asyncio.StreamWriter) -> None:
-        while True:
-            first = await camera.readexactly(1)
-            if first == b"$":
-                await self._packet(camera, relay)
+        while not self.other:
+            message = await _message(camera)
+            if message[0] == ord("$"):
+                await self._pass(message, relay)
                 continue
-            answer = first + await camera.readuntil(b"\r\n\r\n")
-            length = re.search(rb"content-length:\s*(\d+)", answer, re.IGNORECASE)
-            answer += await camera.readexactly(int(length[1]) if length else 0)
             await asyncio.sleep(self.head_delay_s)
             if not self.holds_back:
-                relay.write(self.heads(answer))
+                relay.write(self.heads(bytes(message)))
+        await self._pass_other(relay)
 
-    async def _packet(self, camera: asyncio.StreamReader, relay: asyncio.StreamWriter) -> None:
-        head = await camera.readexactly(3)
-        size = int.from_bytes(head[1:], "big")
-        packet = bytearray(b"$" + head + await camera.readexactly(size))
-        is_rtp = packet[1] % 2 == 0 and size > 16
-        for each in self.packets(packet) if is_rtp else (packet,):
+    async def _pass_other(self, relay: asyncio.StreamWriter) -> None:
+        """The other camera from a key frame on, its sequence numbers and clock where the first one's were."""
+        camera, writer = await _play(self.other)
+        self._writers.add(writer)
+        shifts: tuple[int, int] | None = None
+        while True:
+            packet = await _message(camera)
+            if not _is_rtp(packet) or (shifts is None and not is_key_start(packet)):
+                continue
+            sequence, timestamp, _ = _RTP.unpack_from(packet, _RTP_AT)
+            last_sequence, last_timestamp, ssrc = self._last
+            if shifts is None:
+                shifts = last_sequence + 1 - sequence, last_timestamp + 3600 - timestamp
+            moved = (sequence + shifts[0]) & 0xFFFF, (timestamp + shifts[1]) & 0xFFFF_FFFF, ssrc
+            _RTP.pack_into(packet, _RTP_AT, *moved)
+            await self._pass(packet, relay)
+
+    async def _pass(self, packet: bytearray, relay: asyncio.StreamWriter) -> None:
+        is_rtp = _is_rtp(packet)
+        for each in self.packets(packet) if is_rtp else self.reports(packet):
             if self.holds_back:
                 return
-            if is_rtp and is_key_start(each):
-                self.key_passed_at = time.monotonic()
+            if is_rtp:
+                self._last = _RTP.unpack_from(each, _RTP_AT)
+                if is_key_start(each):
+                    self.key_passed_at = time.monotonic()
             relay.write(each)
         await relay.drain()
+
+
+def _is_rtp(packet: bytes | bytearray) -> bool:
+    return packet[0] == ord("$") and packet[1] % 2 == 0 and len(packet) > 20
+
+
+async def _message(camera: asyncio.StreamReader) -> bytearray:
+    """An interleaved packet, or a head with its body."""
+    first = await camera.readexactly(1)
+    if first == b"$":
+        head = await camera.readexactly(3)
+        return bytearray(first + head + await camera.readexactly(int.from_bytes(head[1:], "big")))
+    answer = bytearray(first + await camera.readuntil(b"\r\n\r\n"))
+    length = re.search(rb"content-length:\s*(\d+)", answer, re.IGNORECASE)
+    return answer + await camera.readexactly(int(length[1]) if length else 0)
+
+
+async def _play(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A camera that plays on a connection, media not yet read."""
+    parts = urlsplit(url)
+    assert parts.port, "a simulated camera has a port"
+    target = Target("127.0.0.1", parts.port, parts.netloc, parts.path)
+    conversation = Conversation(target, own_address="127.0.0.1", udp_port=None, cnonce="", ssrc=1)
+    reader, writer = await asyncio.open_connection(target.address, target.port)
+    writer.write(conversation.begin())
+    while not conversation.is_playing:
+        writer.write(conversation.receive(bytes(await _message(reader))))
+    return reader, writer

@@ -1,22 +1,38 @@
-"""The faults, one class each: what the camera does wrong, from when to when (camera faults F1 to F17)."""
+"""The faults, one class each: what goes wrong, from when to when (camera faults F1 to F20)."""
 
 from __future__ import annotations
 
 import abc
 import asyncio
+import itertools
+import os
 import random
 import re
+import signal
 import struct
 import time
 from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.faults.liar import Liar, is_key_start, unchanged
+from benchmarks.sampling import family
 from camrelay.simulate.options import Picture
 
 PLAIN = Picture(width=640, height=360, bitrate_bps=800_000, gop_pictures=25)
 
+#: RFC 3550 §12.1
+_SENDER_REPORT = 200
+
 #: As long as a camera needs to start again.
 OUTAGE_S = 5.0
+
+
+class Scene(NamedTuple):
+    """What is around a fault: the relay's process, and where `other_picture` is, "" without one."""
+
+    relay: int
+    other: str
 
 
 class Fault(abc.ABC):
@@ -25,18 +41,22 @@ class Fault(abc.ABC):
     Attributes:
         number: in the list of camera faults.
         picture: what the camera sends.
+        other_picture: what another camera sends that takes its place, None where none does.
         is_for_webrtc: False when WHEP has to refuse the camera, with the reason.
+        kills: the relay's worker; every camera that it reads then suffers.
     """
 
     number: str
     picture: Picture = PLAIN
+    other_picture: Picture | None = None
     is_for_webrtc = True
+    kills = False
 
     def begin(self, liar: Liar) -> None:  # noqa: B027 - most faults begin with a camera that works
         """Before the relay connects."""
 
     @abc.abstractmethod
-    async def strike(self, liar: Liar) -> float:
+    async def strike(self, liar: Liar, scene: Scene) -> float:
         """Fails, and recovers.
 
         Returns:
@@ -50,7 +70,7 @@ class Reboot(Fault):
 
     number = "F1"
 
-    async def strike(self, liar: Liar) -> float:
+    async def strike(self, liar: Liar, scene: Scene) -> float:
         liar.reset(refuse=True)
         await asyncio.sleep(OUTAGE_S)
         await liar.listen()
@@ -62,7 +82,7 @@ class HalfOpen(Fault):
 
     number = "F2"
 
-    async def strike(self, liar: Liar) -> float:
+    async def strike(self, liar: Liar, scene: Scene) -> float:
         liar.holds_back = True
         await asyncio.sleep(OUTAGE_S)
         liar.holds_back = False
@@ -75,7 +95,7 @@ class MediaSilence(Fault):
 
     number = "F3"
 
-    async def strike(self, liar: Liar) -> float:
+    async def strike(self, liar: Liar, scene: Scene) -> float:
         liar.packets = lambda packet: ()
         await asyncio.sleep(OUTAGE_S)
         liar.packets = unchanged
@@ -87,7 +107,7 @@ class _Timestamps(Fault):
 
     ticks = 0
 
-    async def strike(self, liar: Liar) -> float:
+    async def strike(self, liar: Liar, scene: Scene) -> float:
         def moved(packet: bytearray) -> Iterable[bytes | bytearray]:
             (timestamp,) = struct.unpack_from("!I", packet, 8)
             struct.pack_into("!I", packet, 8, (timestamp + self.ticks) & 0xFFFF_FFFF)
@@ -95,6 +115,20 @@ class _Timestamps(Fault):
 
         liar.packets = moved
         return await key_after(liar, time.monotonic())
+
+
+class WorkerDies(Fault):
+    """The worker that reads the camera is killed by a signal, as a crash would."""
+
+    number = "F5"
+    kills = True
+
+    async def strike(self, liar: Liar, scene: Scene) -> float:
+        workers = [pid for pid in family(scene.relay)[1:] if _is_worker(pid)]
+        began = time.monotonic()
+        # The first one has the first cameras.
+        os.kill(min(workers), signal.SIGSEGV)
+        return await key_after(liar, began)
 
 
 class TimestampsAhead(_Timestamps):
@@ -111,6 +145,28 @@ class TimestampsBack(_Timestamps):
     ticks = -3600 * 90_000
 
 
+class TimestampsWrap(_Timestamps):
+    """RTP timestamps come to the end of their 32 bits half a second later, and begin anew."""
+
+    number = "F6c"
+
+    async def strike(self, liar: Liar, scene: Scene) -> float:
+        self.ticks = (1 << 32) - 45_000 - liar.timestamp
+        return await super().strike(liar, scene)
+
+
+class Resolution(Fault):
+    """In the middle of a session, pictures come in another size."""
+
+    number = "F7"
+    other_picture = Picture(width=320, height=180, bitrate_bps=800_000, gop_pictures=25)
+
+    async def strike(self, liar: Liar, scene: Scene) -> float:
+        began = time.monotonic()
+        liar.other = scene.other
+        return await key_after(liar, began)
+
+
 class SilentSdp(Fault):
     """The SDP has no parameter sets; the camera reboots as well."""
 
@@ -119,8 +175,8 @@ class SilentSdp(Fault):
     def begin(self, liar: Liar) -> None:
         liar.heads = lambda answer: _resized(re.sub(rb"sprop-parameter-sets=[^;\r\n]*", b"x=y", answer))
 
-    async def strike(self, liar: Liar) -> float:
-        return await Reboot().strike(liar)
+    async def strike(self, liar: Liar, scene: Scene) -> float:
+        return await Reboot().strike(liar, scene)
 
 
 class SdpOnly(Fault):
@@ -135,8 +191,8 @@ class SdpOnly(Fault):
 
         liar.packets = stripped
 
-    async def strike(self, liar: Liar) -> float:
-        return await Reboot().strike(liar)
+    async def strike(self, liar: Liar, scene: Scene) -> float:
+        return await Reboot().strike(liar, scene)
 
 
 class LongGop(Fault):
@@ -145,8 +201,8 @@ class LongGop(Fault):
     number = "F9"
     picture = Picture(width=640, height=360, bitrate_bps=800_000, gop_pictures=250)
 
-    async def strike(self, liar: Liar) -> float:
-        return await Reboot().strike(liar)
+    async def strike(self, liar: Liar, scene: Scene) -> float:
+        return await Reboot().strike(liar, scene)
 
 
 class Loss(Fault):
@@ -154,7 +210,7 @@ class Loss(Fault):
 
     number = "F10"
 
-    async def strike(self, liar: Liar) -> float:
+    async def strike(self, liar: Liar, scene: Scene) -> float:
         dice = random.Random(10)
 
         def lossy(packet: bytearray) -> Iterable[bytes | bytearray]:
@@ -166,6 +222,23 @@ class Loss(Fault):
         return await key_after(liar, time.monotonic())
 
 
+class WrongClock(Fault):
+    """The camera's sender reports say 1970, then 2038; the camera reboots as well."""
+
+    number = "F13"
+
+    async def strike(self, liar: Liar, scene: Scene) -> float:
+        seconds = itertools.cycle((2_208_988_800, 4_354_819_200))
+
+        def dated(packet: bytearray) -> Iterable[bytes | bytearray]:
+            if packet[5] == _SENDER_REPORT:
+                struct.pack_into("!I", packet, 12, next(seconds))
+            return (packet,)
+
+        liar.reports = dated
+        return await Reboot().strike(liar, scene)
+
+
 class BFrames(Fault):
     """The camera sends B-frames, and reboots; WHEP has to refuse it."""
 
@@ -173,8 +246,8 @@ class BFrames(Fault):
     picture = Picture(width=640, height=360, bitrate_bps=800_000, gop_pictures=25, b_frames=2)
     is_for_webrtc = False
 
-    async def strike(self, liar: Liar) -> float:
-        return await Reboot().strike(liar)
+    async def strike(self, liar: Liar, scene: Scene) -> float:
+        return await Reboot().strike(liar, scene)
 
 
 class Corruption(Fault):
@@ -182,7 +255,7 @@ class Corruption(Fault):
 
     number = "F15"
 
-    async def strike(self, liar: Liar) -> float:
+    async def strike(self, liar: Liar, scene: Scene) -> float:
         dice = random.Random(15)
 
         def noisy(packet: bytearray) -> Iterable[bytes | bytearray]:
@@ -201,7 +274,7 @@ class OneSession(Fault):
 
     number = "F16"
 
-    async def strike(self, liar: Liar) -> float:
+    async def strike(self, liar: Liar, scene: Scene) -> float:
         def full(answer: bytes) -> bytes:
             sequence = re.search(rb"CSeq: *(\d+)", answer, re.IGNORECASE)
             number = sequence[1] if sequence else b"0"
@@ -219,14 +292,14 @@ class SlowSetup(Fault):
 
     number = "F17"
 
-    async def strike(self, liar: Liar) -> float:
+    async def strike(self, liar: Liar, scene: Scene) -> float:
         liar.head_delay_s = 2.0
-        return await Reboot().strike(liar)
+        return await Reboot().strike(liar, scene)
 
 
 FAULTS: tuple[type[Fault], ...] = (
-    Reboot, HalfOpen, MediaSilence, TimestampsAhead, TimestampsBack, SilentSdp, SdpOnly, LongGop, Loss,
-    BFrames, Corruption, OneSession, SlowSetup,
+    Reboot, HalfOpen, MediaSilence, WorkerDies, TimestampsAhead, TimestampsBack, TimestampsWrap, Resolution,
+    SilentSdp, SdpOnly, LongGop, Loss, WrongClock, BFrames, Corruption, OneSession, SlowSetup,
 )  # fmt: skip
 
 #: A camera may be tried again only half a minute after it failed last.
@@ -241,6 +314,10 @@ async def key_after(liar: Liar, moment: float) -> float:
             return liar.key_passed_at
         await asyncio.sleep(0.01)
     return moment
+
+
+def _is_worker(pid: int) -> bool:
+    return b"camrelay.ingest.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def _resized(answer: bytes) -> bytes:
