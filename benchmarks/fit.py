@@ -5,12 +5,15 @@ Reads what `cameras`, `webrtc` and `hls` found at several bit rates and fits, fo
     cost = fixed + a x number + b x Mb/s of all together
 
 to CPU and to memory. The point with the most Mb/s is kept out of the fit and predicted by it: how far that
-is off is the error of the fit, and what a guess beyond the measured sizes is worth. Fitting needs two bit
+is off is the error of the fit, and what a guess beyond the measured sizes is worth. Sizes that left less than
+a tenth of the core idle tell nothing: work that a full core does not do costs nothing. Fitting needs two bit
 rates at least, measured into directories of their own:
 
     python -m benchmarks.webrtc --servers camrelay --bitrate 1000000 --out results/1M
     python -m benchmarks.webrtc --servers camrelay --bitrate 4000000 --out results/4M
-    python -m benchmarks.fit --results results/1M results/4M
+    python -m benchmarks.fit --results results/1M results/4M --write src/camrelay/capacity.json
+
+The file that is written is what `camrelay plan` calculates with.
 """
 
 from __future__ import annotations
@@ -21,10 +24,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import numpy
 
 from benchmarks.command import Run, execute
-from benchmarks.result import Cell, Curve, Plot, Result, Table, read
+from benchmarks.result import Cell, Curve, Plot, Result, Table, read, rounded
+from camrelay.capacity import Capacity, Cost, Costs
 
 #: Benchmark -> what it counts.
 COUNTED = {"cameras": "cameras", "webrtc": "viewers", "hls": "viewers"}
@@ -36,10 +41,13 @@ OWED = {
     f"fit_{benchmark}_{cost}_{part}": "percent" if part == "error" or cost == "core_percent" else "MB"
     for benchmark in COUNTED
     for cost in COSTS
-    for part in ("each", "per_mbps", "error")
+    for part in ("fixed", "each", "per_mbps", "error")
 }
 
 _STEPS = "Every size of the first round"
+
+#: Of a core, percent.
+_FULL = 90.0
 
 
 class Point(NamedTuple):
@@ -70,14 +78,16 @@ class Fit(NamedTuple):
 
 
 def points(results: Sequence[Result], benchmark: str, column: str) -> list[Point]:
-    """What a benchmark measured of camrelay; sizes that broke a limit count as well as others."""
+    """What a benchmark measured of camrelay on a core that was not full."""
     found = []
     for result in results:
         bitrate_mbps = float(result.parameters.get("bitrate") or 0) / 1e6
         for table in result.tables:
             if result.benchmark == benchmark and table.title == _STEPS:
                 number, cost = table.columns.index(COUNTED[benchmark]), table.columns.index(column)
-                rows = [row for row in table.rows if row[0] == "camrelay" and row[cost]]
+                busy = table.columns.index(COSTS["core_percent"])
+                mine = [row for row in table.rows if row[0] == "camrelay" and row[cost]]
+                rows = [row for row in mine if float(row[busy] or 0) < _FULL]
                 found += [Point(int(row[number] or 0), bitrate_mbps, float(row[cost] or 0)) for row in rows]
     return found
 
@@ -115,6 +125,7 @@ async def body(run: Run) -> None:
     paths = [path for directory in run.options.results for path in sorted(directory.glob("*.json"))]
     results = [result for path in paths if (result := read(path)).benchmark in COUNTED]
     rows: list[list[Cell]] = []
+    fitted: dict[str, dict[str, Cost]] = {}
     for benchmark, counted in COUNTED.items():
         for cost, column in COSTS.items():
             found = points(results, benchmark, column)
@@ -123,6 +134,10 @@ async def body(run: Run) -> None:
                 run.result.give_up(benchmark, "too few sizes or bit rates were measured")
                 continue
             name, unit = f"fit_{benchmark}_{cost}", OWED[f"fit_{benchmark}_{cost}_each"]
+            largest = max(point.number for point in found)
+            fixed, each, per_mbps, error = map(rounded, made)
+            fitted.setdefault(benchmark, {})[cost] = Cost(fixed, each, per_mbps, error, largest)
+            run.result.figure(f"{name}_fixed", made.fixed, unit)
             run.result.figure(f"{name}_each", made.each, unit)
             run.result.figure(f"{name}_per_mbps", made.per_mbps, unit)
             run.result.figure(f"{name}_error", made.error * 100, "percent")
@@ -130,6 +145,16 @@ async def body(run: Run) -> None:
             run.result.plots.append(plot(benchmark, cost, found, made))
     columns = ["what", "cost", "points", "fixed", "each", "per Mb/s", "error, %"]
     run.result.tables.append(Table("Cost = fixed + each x number + per Mb/s x Mb/s", columns, rows))
+    if run.options.write:
+        whole = {name: Costs(**costs) for name, costs in fitted.items() if len(costs) == len(COSTS)}
+        run.options.write.write_bytes(capacity(run.result, whole))
+
+
+def capacity(result: Result, costs: dict[str, Costs]) -> bytes:
+    """What `camrelay plan` reads."""
+    machine = f"one core of {result.machine['processor']}, Python {result.versions['python']}"
+    made = Capacity(machine, result.started[:10], costs)
+    return msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -137,6 +162,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--results", type=Path, nargs="+", default=[Path("results")], help="directories of result files"
     )
+    parser.add_argument("--write", type=Path, help="a file for `camrelay plan --figures`")
 
 
 def main(argv: list[str] | None = None) -> int:

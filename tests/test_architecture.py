@@ -17,6 +17,7 @@ BASE = {"errors", "model", "config", "config_fault", "toml_lines"}
 
 #: Synchronous, no I/O, no clock, no logging, no asyncio.
 CORES = {
+    "capacity",
     "ingest.h264",
     "ingest.parameter_set",
     "ingest.timeline",

@@ -21,6 +21,7 @@ _COMMANDS = {
     "demo": ("demo", "run_demo"),
     "discover": ("discover", "discover"),
     "key": ("key", "key"),
+    "plan": ("plan", "plan"),
     "serve": ("serve", "serve"),
     "session": ("session", "session"),
     "simulate": ("simulate", "simulate"),

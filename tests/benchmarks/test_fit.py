@@ -6,11 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from benchmarks import fit
 from benchmarks.fit import Point
 from benchmarks.result import Cell, Result, Table, read
+from camrelay.capacity import Capacity
 
 
 def made(fixed: float, each: float, per_mbps: float, *bitrates: float) -> list[Point]:
@@ -68,7 +70,13 @@ def test_the_command_reads_results_and_says_what_it_has_none_of(tmp_path: Path) 
     result(tmp_path / "1M", 1_000_000)
     result(tmp_path / "4M", 4_000_000)
     command = [sys.executable, "-m", "benchmarks.fit", "--out", str(tmp_path)]
-    command += ["--results", str(tmp_path / "1M"), str(tmp_path / "4M")]
+    command += [
+        "--results",
+        str(tmp_path / "1M"),
+        str(tmp_path / "4M"),
+        "--write",
+        str(tmp_path / "capacity"),
+    ]
 
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
@@ -79,3 +87,20 @@ def test_the_command_reads_results_and_says_what_it_has_none_of(tmp_path: Path) 
     assert figures["fit_webrtc_core_percent_error"].value == pytest.approx(0.0, abs=1e-6)
     assert figures["fit_cameras_core_percent_each"].value is None
     assert "bit rates" in figures["fit_cameras_core_percent_each"].reason
+    written = msgspec.json.decode((tmp_path / "capacity").read_bytes(), type=Capacity)
+    assert set(written.costs) == {"webrtc"}
+    assert written.costs["webrtc"].memory_mb.each == pytest.approx(0.1)
+    assert written.costs["webrtc"].core_percent.measured == 200
+
+
+def test_a_full_core_tells_nothing(tmp_path: Path) -> None:
+    """However much more it was asked to do, it costs no more than a core."""
+    rows: list[list[Cell]] = [
+        ["camrelay", 100, 45.0, 50.0],
+        ["camrelay", 200, 89.0, 60.0],
+        ["camrelay", 900, 99.0, 70.0],
+    ]
+    table = Table("Every size of the first round", ["server", "viewers", "core %", "RSS MB"], rows)
+    full = Result("webrtc", "", {"bitrate": 2_000_000}, 1, tables=[table])
+
+    assert [point.number for point in fit.points([full], "webrtc", "RSS MB")] == [100, 200]
