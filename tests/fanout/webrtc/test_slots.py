@@ -45,4 +45,16 @@ def test_the_longest_run_fits_one_system_call() -> None:
     run = Slots(20, 16).lay(PacketFormat(7, 102, 3), packets, 0, RUN_PACKETS)
 
     assert len(run.datagrams) == RUN_PACKETS * run.slot_bytes < 65_507
-    assert run.buffers == [run.datagrams]
+    assert run.pieces == [run.datagrams]
+
+
+def test_a_packet_that_does_not_fill_its_slot_ends_a_piece() -> None:
+    """UDP_SEGMENT cuts equal packets; only the last may be shorter. One that fills its slot can be it too."""
+    full, short = bytes(PAYLOAD_BYTES), bytes(3)
+    packets = Packets(0, 0, 0, (short, full, full, short, full, full), False)
+
+    run = Slots(12, 16).lay(FORM, packets, 0, 6)
+
+    step, last = run.slot_bytes, 12 + 3 + 16
+    assert [len(piece) for piece in run.pieces] == [last, 2 * step + last, 2 * step]
+    assert sum(map(len, run.pieces)) == len(run.datagrams) - 2 * (step - last)

@@ -68,8 +68,8 @@ def send(stream: Stream, packets: Packets, tag_bytes: int = 16) -> list[bytes]:
     for start, stop in runs(packets):
         run = slots.lay(stream.form, packets, start, stop)
         stream.protect(run)
-        data = bytes(run.datagrams)
-        sent += [data[at : at + run.slot_bytes] for at in range(0, len(data), run.slot_bytes)]
+        for piece in map(bytes, run.pieces):
+            sent += [piece[at : at + run.slot_bytes] for at in range(0, len(piece), run.slot_bytes)]
     return sent
 
 
@@ -221,23 +221,24 @@ class TestAgain:
         """Numbers before the first and after the last packet, and of a part that did not go out."""
         stream = session(AEAD_AES_128_GCM).stream(FORM, 90_000)
         assert stream.again(0) is None
-        packets = packets_of(100, PAYLOAD_BYTES, 10, PAYLOAD_BYTES, 10)
+        packets = packets_of(100, *[10] * (RUN_PACKETS + 1))
         run = lay(stream, packets, 16)[0]
         stream.protect(run)
 
         assert stream.again(99) is None
         assert stream.again(100) is not None
-        assert stream.again(102) is None
+        assert stream.again(100 + RUN_PACKETS) is None
 
     def test_a_part_that_went_out_under_other_numbers_is_found_there(self) -> None:
         """After an access unit broken off, the numbers belong to what came next."""
         stream = session(AEAD_AES_128_GCM).stream(FORM, 90_000)
-        stream.protect(lay(stream, packets_of(100, 10, 10, timestamp=1), 16)[0])
-        later = packets_of(101, 77, timestamp=2)
+        next_run = 100 + RUN_PACKETS
+        stream.protect(lay(stream, packets_of(100, *[10] * (RUN_PACKETS + 1), timestamp=1), 16)[0])
+        later = packets_of(next_run, 77, timestamp=2)
         send(stream, later)
 
-        assert stream.find(100) is not None
-        assert stream.find(101) == (later, 0)
+        assert stream.find(next_run - 1) is not None
+        assert stream.find(next_run) == (later, 0)
 
     def test_old_packets_are_forgotten(self) -> None:
         """What is older than the history is not kept in memory, and not repeated."""

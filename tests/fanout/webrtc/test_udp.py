@@ -63,9 +63,9 @@ def check(ufrag: str = "ours") -> bytes:
     )
 
 
-def make_run(packets: int = 3) -> Run:
-    payloads = (bytes(PAYLOAD_BYTES),) * (packets - 1) + (bytes(10),)
-    return Slots(12, 16).lay(PacketFormat(7, 102), Packets(0, 0, 0, payloads, False), 0, packets)
+def make_run(packets: int = 3, *, starts_short: bool = False) -> Run:
+    payloads = (bytes(10),) * starts_short + (bytes(PAYLOAD_BYTES),) * (packets - 1) + (bytes(10),)
+    return Slots(12, 16).lay(PacketFormat(7, 102), Packets(0, 0, 0, payloads, False), 0, len(payloads))
 
 
 def send_run(port: Port, run: Run, address: Address) -> None:
@@ -165,6 +165,21 @@ async def test_a_run_arrives_as_its_packets(viewer: socket.socket, use_gso: bool
     port.close()
 
 
+@pytest.mark.parametrize("use_gso", [True, False])
+async def test_short_packets_in_a_run_stay_datagrams_of_their_own(
+    viewer: socket.socket, use_gso: bool
+) -> None:
+    """An SEI before a picture does not fill its slot; nothing of the rest of the slot is sent."""
+    port = Port("127.0.0.1:0", use_gso=use_gso)
+    port.open()
+
+    run = make_run(3, starts_short=True)
+    send_run(port, run, viewer.getsockname())
+
+    assert [len(await receive(viewer)) for _ in range(4)] == [38, run.slot_bytes, run.slot_bytes, 38]
+    port.close()
+
+
 class StubbornSocket:
     """A real socket but for its sending, which fails as it is told."""
 
@@ -202,19 +217,17 @@ async def test_a_device_that_cannot_segment_is_noticed_once(port: Port, viewer: 
         assert b"".join([await receive(viewer) for _ in range(3)]) == bytes(run.datagrams)
 
 
-async def test_a_full_socket_is_told_before_anything_went_out(port: Port, viewer: socket.socket) -> None:
-    """With segmentation, and without when it is the first packet; later ones are losses."""
-    spoil(port, sendmsg=[BlockingIOError()], sendto=[BlockingIOError(), None, BlockingIOError(), None])
+async def test_a_full_socket_is_told(port: Port, viewer: socket.socket) -> None:
+    """With segmentation and without. The caller sends the run again; who has a packet twice drops one."""
+    spoil(port, sendmsg=[BlockingIOError()], sendto=[None, BlockingIOError()])
     with pytest.raises(BlockingIOError):
         send_run(port, make_run(3), viewer.getsockname())
 
     port._has_gso = False
     with pytest.raises(BlockingIOError):
-        send_run(port, make_run(3), viewer.getsockname())
-    send_run(port, run := make_run(3), viewer.getsockname())
+        send_run(port, run := make_run(3), viewer.getsockname())
 
     assert await receive(viewer) == bytes(run.datagrams[: run.slot_bytes])
-    assert await receive(viewer) == bytes(run.datagrams[2 * run.slot_bytes :])
 
 
 async def test_a_viewer_that_cannot_be_reached_is_a_loss(port: Port, viewer: socket.socket) -> None:

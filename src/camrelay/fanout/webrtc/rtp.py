@@ -23,7 +23,7 @@ from camrelay.model import AccessUnit
 #: which fits the smallest MTU that IPv6 allows, 1280, also that of many tunnels.
 PAYLOAD_BYTES = 1188
 
-#: Packets in one sendmsg: stays below the 64 segments and 64 KiB that UDP_SEGMENT allows, and bounds a burst.
+#: Packets in a run, and in a burst: one sendmsg takes no more than 64 segments and 64 KiB (UDP_SEGMENT).
 RUN_PACKETS = 53
 
 #: No camera sends this many NAL units in one access unit; more is damage (H.264 allows one per macroblock).
@@ -174,17 +174,6 @@ def _fragment(nal_unit: Bytes, payloads: list[bytes]) -> None:
 
 
 def runs(packets: Packets) -> list[tuple[int, int]]:
-    """The [start, stop) ranges that one sendmsg can carry each.
-
-    All packets of a run but the last are full, and no run goes across a wrap of the sequence number, so that
-    the rollover counter is one for all of it.
-    """
-    found = []
-    start = 0
-    for index, payload in enumerate(packets.payloads):
-        stop = index + 1
-        full = len(payload) == PAYLOAD_BYTES and stop - start < RUN_PACKETS
-        if not full or (packets.first + stop) & 0xFFFF == 0 or stop == len(packets.payloads):
-            found.append((start, stop))
-            start = stop
-    return found
+    """The [start, stop) ranges that are encrypted and sent in one go each."""
+    count = len(packets.payloads)
+    return [(start, min(start + RUN_PACKETS, count)) for start in range(0, count, RUN_PACKETS)]

@@ -1,8 +1,8 @@
 """Reusable room for one run of packets: what does not depend on the viewer is done here, once for all.
 
-A run is packets of one size but the last, back to back in one buffer, so that one sendmsg with UDP_SEGMENT
-carries them. It is laid out once as plaintext; for each viewer it is copied into the buffer and encrypted
-there, over the one's before, which the kernel has copied by the time sendmsg returns.
+A run is neighbouring packets in slots of one size, so that one sendmsg with UDP_SEGMENT carries all up to one
+that does not fill its slot. It is laid out once as plaintext; for each viewer it is copied into the slots and
+encrypted there, over the one's before, which the kernel has copied by the time sendmsg returns.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ Place = tuple[Any, Any]
 
 
 class Run:
-    """Packets laid out for one sendmsg.
+    """Packets laid out to be encrypted and sent.
 
     Attributes:
         plain, plain_lengths: what `datagrams` and `lengths` hold before encryption.
-        datagrams: all packets back to back, each `slot_bytes` long but the last.
+        datagrams: the slots, each `slot_bytes` long but the last.
         lengths: of each packet, the C int that libsrtp reads and writes.
         places: of both, for each packet.
-        buffers: the datagrams as sendmsg wants them.
+        pieces: the datagrams as they are handed over: packets that fill their slots, and one that does not.
     """
 
     __slots__ = (
-        "buffers",
         "count",
         "datagrams",
         "end",
         "first",
         "lengths",
         "packets",
+        "pieces",
         "places",
         "plain",
         "plain_lengths",
@@ -44,27 +44,25 @@ class Run:
         "starts",
     )
 
-    def __init__(
-        self,
-        packets: Packets,
-        start: int,
-        plain: list[bytes],
-        tag_bytes: int,
-        slots: Slots,
-    ) -> None:
+    def __init__(self, packets: Packets, start: int, plain: list[bytes], slots: Slots) -> None:
         self.packets = packets
         self.first = packets.first + start
         self.end = self.first + len(plain)
         self.count = len(plain)
         self.starts = start == 0
         self.slot_bytes = slots.slot_bytes
-        tag = bytes(tag_bytes)
-        self.plain = tag.join(plain) + tag
+        ends = [index * self.slot_bytes + len(packet) + slots.tag_bytes for index, packet in enumerate(plain)]
+        self.plain = b"".join(packet.ljust(self.slot_bytes, b"\0") for packet in plain)[: ends[-1]]
         self.plain_lengths = pack(f"={self.count}i", *map(len, plain))
-        self.datagrams = slots.datagrams[: len(self.plain)]
+        self.datagrams = slots.datagrams[: ends[-1]]
         self.lengths = slots.lengths[: len(self.plain_lengths)]
         self.places = slots.places[: self.count]
-        self.buffers = [self.datagrams]
+        self.pieces = []
+        at = 0
+        for index, end in enumerate(ends, 1):
+            if end % self.slot_bytes or index == self.count:
+                self.pieces.append(self.datagrams[at:end])
+                at = index * self.slot_bytes
 
 
 class Slots:
@@ -83,7 +81,7 @@ class Slots:
     def __init__(self, header_bytes: int, tag_bytes: int) -> None:
         self.run: Run | None = None
         self.slot_bytes = header_bytes + PAYLOAD_BYTES + tag_bytes
-        self._tag_bytes = tag_bytes
+        self.tag_bytes = tag_bytes
         datagrams = ffi.new("char[]", self.slot_bytes * RUN_PACKETS)
         lengths = ffi.new("int[]", RUN_PACKETS)
         # The views keep this memory alive.
@@ -96,5 +94,5 @@ class Slots:
     def lay(self, form: PacketFormat, packets: Packets, start: int, stop: int) -> Run:
         """Lays out the packets [start, stop); whatever was laid before cannot be used any more."""
         plain = [form.header(packets, index) + packets.payloads[index] for index in range(start, stop)]
-        self.run = Run(packets, start, plain, self._tag_bytes, self)
+        self.run = Run(packets, start, plain, self)
         return self.run

@@ -160,17 +160,29 @@ class Port:
             metrics.webrtc_datagrams_dropped.labels("not_sent").inc()
 
     def sending(self, run: Run) -> Callable[[Address], object]:
-        """What sends the packets of a run to an address, in one call where the kernel can.
+        """What sends the packets of a run to an address, in as few calls as the kernel allows.
 
-        Made once per run, as it is called once per viewer. It raises BlockingIOError when the socket is full
-        and nothing was sent; any other OSError is for `forgive`.
+        Made once per run, as it is called once per viewer. It raises BlockingIOError when the socket is full:
+        what went out before is not known, and may be sent again; any other OSError is for `forgive`.
         """
+        if not self._has_gso:
+            return partial(self._send_each, run)
+        first, *rest = [self._sending(piece, run.slot_bytes) for piece in run.pieces]
+        if not rest:
+            return first
+
+        def send(address: Address) -> None:
+            first(address)
+            for send_piece in rest:
+                send_piece(address)
+
+        return send
+
+    def _sending(self, piece: memoryview, slot_bytes: int) -> Callable[[Address], object]:
         assert self._socket is not None
-        if run.count == 1:
-            return partial(self._socket.sendto, run.datagrams)
-        if self._has_gso:
-            return partial(self._socket.sendmsg, run.buffers, _segmented(run.slot_bytes), 0)
-        return partial(self._send_each, run)
+        if len(piece) <= slot_bytes:
+            return partial(self._socket.sendto, piece)
+        return partial(self._socket.sendmsg, [piece], _segmented(slot_bytes), 0)
 
     def forgive(self, error: OSError, run: Run, address: Address) -> None:
         """Deals with a run that could not be sent: another way, or it is lost, as any datagram may be."""
@@ -186,16 +198,14 @@ class Port:
 
     def _send_each(self, run: Run, address: Address) -> None:
         assert self._socket is not None
-        for at in range(0, len(run.datagrams), run.slot_bytes):
-            try:
-                self._socket.sendto(run.datagrams[at : at + run.slot_bytes], address)
-            except BlockingIOError:
-                if at == 0:
+        for piece in run.pieces:
+            for at in range(0, len(piece), run.slot_bytes):
+                try:
+                    self._socket.sendto(piece[at : at + run.slot_bytes], address)
+                except BlockingIOError:
                     raise
-                # The first ones are out; the rest of the run is a loss that a NACK can mend.
-                metrics.webrtc_datagrams_dropped.labels("not_sent").inc()
-            except OSError:
-                metrics.webrtc_datagrams_dropped.labels("not_sent").inc()
+                except OSError:
+                    metrics.webrtc_datagrams_dropped.labels("not_sent").inc()
 
     async def writable(self) -> None:
         """Waits until the socket takes datagrams again."""
