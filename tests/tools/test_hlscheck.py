@@ -72,7 +72,7 @@ def answer(body: bytes, **headers: str) -> web.Response:
 
 
 async def playlist(served: Served, query: str = "", *, gzip: bool = False) -> bytes:
-    found = served.server.find(served.viewer, "stream.m3u8", query, gzip=gzip)
+    found = served.server.find(served.viewer, f"main/stream.m3u8?{query}".encode(), gzip=gzip)
     return (await settled(found, served.viewer)).body[0]
 
 
@@ -111,14 +111,14 @@ def faults(served: Served) -> dict[str, Spoil]:
         name = request.match_info.get("name", "")
         if not name.endswith(".m4s"):
             return None
-        found = served.server.find(served.viewer, name, "", gzip=False)
+        found = served.server.find(served.viewer, f"main/{name}".encode(), gzip=False)
         return None if isinstance(found, Content) else web.Response(status=404)
 
     async def sends_hints_early(request: web.Request) -> web.Response | None:
         name = request.match_info.get("name", "")
         if not name.endswith(".m4s") or "no-such" in name:
             return None
-        found = served.server.find(served.viewer, name, "", gzip=False)
+        found = served.server.find(served.viewer, f"main/{name}".encode(), gzip=False)
         return None if isinstance(found, Content) else answer(b"not yet")
 
     async def ignores_skip(request: web.Request) -> web.Response | None:
@@ -155,7 +155,9 @@ def faults(served: Served) -> dict[str, Spoil]:
 
     async def tells_caches_nothing_of_parts(request: web.Request) -> web.Response | None:
         name = request.match_info.get("name", "")
-        found = served.server.find(served.viewer, name, "", gzip=False) if "p" in name[8:9] else None
+        if name[8:9] != "p":
+            return None
+        found = served.server.find(served.viewer, f"main/{name}".encode(), gzip=False)
         return web.Response(body=found.body[0]) if isinstance(found, Content) else None
 
     async def loses_segments(request: web.Request) -> web.Response | None:

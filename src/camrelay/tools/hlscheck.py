@@ -2,7 +2,7 @@
 
 `python -m camrelay.tools.hlscheck URL` records every version of the media playlist, every part and segment,
 asks what players may ask, and fetches again what must still be there. It ends with one line a broken rule and
-`FIGURE hls_rule_failures N`. The URL may be a capability: nothing that is printed holds it.
+`FIGURE hls_rule_failures N`. The URL may redirect, and may be a capability: nothing that is printed holds it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,18 @@ from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 
-from camrelay.fanout.hls.playlist import MediaPlaylist, Segment
+from camrelay.fanout.hls.playlist import MediaPlaylist, Segment, Variant
 from camrelay.tools.hlshistory import History
 from camrelay.tools.hlsmedia import Media
 from camrelay.tools.hlsprobe import Client, is_there, probe
-from camrelay.tools.hlsrules import Failure, check_media, check_text, read_media, read_multivariant
+from camrelay.tools.hlsrules import (
+    Failure,
+    Fetched,
+    check_media,
+    check_text,
+    read_media,
+    read_multivariant,
+)
 
 #: A playlist reload blocks for a part, or in the worst case for three TARGETDURATIONs.
 _ANSWER_S = 70.0
@@ -93,8 +100,11 @@ class Check:
         gone_at = None
         while True:
             try:
-                query = "" if gone_at else f"?_HLS_msn={msn}&_HLS_part={part}"
-                return await self._reload(query)
+                if gone_at is not None:
+                    # To a server that began anew this is a stranger.
+                    await self._enter()
+                    return await self._reload("")
+                return await self._reload(f"?_HLS_msn={msn}&_HLS_part={part}")
             except (aiohttp.ClientError, TimeoutError, NotServed) as error:
                 gone_at = gone_at or time.monotonic()
                 if time.monotonic() - gone_at > _AWAY_S:
@@ -182,16 +192,21 @@ class Check:
             self._add([failure])
 
     async def _read_multivariant(self) -> None:
+        fetched, variants, failures = await self._enter()
+        self._add(check_text(fetched, urlsplit(self._url).path))
+        self._add(failures)
+        self._add(self._media.check_variants(variants, self._maps))
+
+    async def _enter(self) -> tuple[Fetched, tuple[Variant, ...], list[Failure]]:
+        """Reads the multivariant playlist, and learns where the media playlist is."""
         fetched = await self._client.get(self._url)
         if fetched.status != 200:
             raise NotServed(f"status {fetched.status}")
-        self._add(check_text(fetched, urlsplit(self._url).path))
         variants, failures = read_multivariant(fetched.body.decode(errors="replace"))
-        self._add(failures)
-        self._add(self._media.check_variants(variants, self._maps))
         if variants:
-            self._media_url = urljoin(self._url, variants[0].uri)
+            self._media_url = urljoin(fetched.url, variants[0].uri)
             self._others = len({variant.uri for variant in variants}) - 1
+        return fetched, variants, failures
 
     def _add(self, failures: Iterable[Failure]) -> None:
         self.failures += failures

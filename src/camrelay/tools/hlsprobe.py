@@ -41,7 +41,7 @@ class Client:
             while not answer.content.at_eof():
                 body += await answer.content.read(_MAX_BODY_BYTES)
             names = {name.lower(): value for name, value in answer.headers.items()}
-            return Fetched(time.monotonic(), answer.status, names, body)
+            return Fetched(time.monotonic(), answer.status, names, body, str(answer.url))
 
 
 async def probe(client: Client, url: str, playlist: MediaPlaylist) -> AsyncIterator[Failure]:

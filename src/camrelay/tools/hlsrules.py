@@ -46,12 +46,16 @@ class Failure(NamedTuple):
 
 
 class Fetched(NamedTuple):
-    """An answer: when its last byte came (monotonic seconds), status, headers in lower case, body."""
+    """An answer: when its last byte came (monotonic seconds), status, headers in lower case, body.
+
+    `url` is where redirects led, "" if that is not known.
+    """
 
     at: float
     status: int
     headers: dict[str, str]
     body: bytes
+    url: str = ""
 
     @property
     def content_type(self) -> str:
