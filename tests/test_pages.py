@@ -39,7 +39,9 @@ def static(page: str) -> list[str]:
     return re.findall(r'(?:href|src)="([^"]*)"', page)
 
 
-@pytest.mark.parametrize("path", ["/", "/cameras/yard", "/find", "/embed/yard"])
+@pytest.mark.parametrize(
+    "path", ["/", "/cameras/yard", "/cameras/yard/watched", "/me/record", "/find", "/embed/yard"]
+)
 async def test_a_page_allows_only_itself(client: Client, path: str) -> None:
     """The policy names no other host and allows no inline script or style, and the page holds none."""
     answer = await client.get(path)

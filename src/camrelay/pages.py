@@ -107,6 +107,8 @@ class Pages:
             "/": self.grid,
             "/cameras/{camera:[a-z0-9][a-z0-9_-]*}": self.camera,
             "/find": self.find,
+            "/cameras/{camera:[a-z0-9][a-z0-9_-]*}/watched": self.watched,
+            "/me/record": self.record,
             "/embed/{camera:[a-z0-9][a-z0-9_-]*}": self.embed,
             "/player.js": self.player,
             "/favicon.ico": self.icon,
@@ -125,6 +127,14 @@ class Pages:
     async def find(self, request: web.Request) -> web.Response:
         """Finding and adding cameras. Whether somebody may is the API's to say."""
         return self._page(request, "find.html", _PAGE_HEADERS)
+
+    async def watched(self, request: web.Request) -> web.Response:
+        """Who watched a camera. Whether somebody may see that is the API's to say."""
+        return self._page(request, "watched.html", _PAGE_HEADERS, camera=request.match_info["camera"])
+
+    async def record(self, request: web.Request) -> web.Response:
+        """What is on record of whoever looks."""
+        return self._page(request, "record.html", _PAGE_HEADERS)
 
     async def embed(self, request: web.Request) -> web.Response:
         """The player alone, for an iframe."""

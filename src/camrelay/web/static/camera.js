@@ -1,6 +1,6 @@
 // One camera: the player, and what is known about where it looks.
 
-import { currentToken, onToken } from "./account.js";
+import { currentToken, mayManage, onToken } from "./account.js";
 import { follow, pictureWords, put, showEmpty, showMeta } from "./frame.js";
 import "./player.js";
 import * as text from "./text.js";
@@ -23,6 +23,7 @@ function show(answer) {
   const label = { live: "live_for", offline: "offline_for" }[camera.state] ?? "state_for";
   put(document.getElementById("since-label"), say(`camera.${label}`));
   put(document.getElementById("picture"), pictureWords(camera) || "–");
+  document.getElementById("watched-link").hidden = !mayManage();
   put(document.getElementById("visibility"), say(`camera.${camera.visibility}`));
   showTimes();
 }

@@ -43,6 +43,11 @@ export function clock(ms, timeZone = "UTC", { seconds = false } = {}) {
   return dateFormat(options).format(ms);
 }
 
+/** A moment (ms since 1970) as a clock in `timeZone` shows it, to the second, without the day. */
+export function time(ms, timeZone = "UTC") {
+  return dateFormat({ timeZone, hour: "2-digit", minute: "2-digit", second: "2-digit" }).format(ms);
+}
+
 export function number(value, digits = 0) {
   return formatter(Intl.NumberFormat, { maximumFractionDigits: digits }).format(value);
 }
