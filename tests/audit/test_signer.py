@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import stat
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from camrelay.audit.chain import Tree
 from camrelay.audit.checkpoint import Checkpoint
+from camrelay.audit.file import LogFile
 from camrelay.audit.signer import (
     CHECKPOINTS,
     KEY,
@@ -82,6 +85,25 @@ def test_a_note_torn_at_any_byte_costs_itself_only(tmp_path: Path) -> None:
         cut_torn_note(tmp_path)
         append_note(tmp_path, three)
         assert read_notes(tmp_path) == [one, three]
+
+
+def test_a_note_that_a_full_disk_took_half_of_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one stands on lines of its own."""
+    one, two, _ = make_notes()
+    append_note(tmp_path, one)
+
+    def write_half(file: LogFile, data: bytes) -> None:
+        os.write(file._fd, data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LogFile, "write", write_half)
+        with pytest.raises(OSError, match="No space"):
+            append_note(tmp_path, two)
+    append_note(tmp_path, two)
+    assert read_notes(tmp_path) == [one, two]
 
 
 def test_saved_notes_come_in_any_form_they_were_seen_in(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""One file of the access log, open to append. Everything here blocks; tests put slow disks in its place."""
+"""One file of the log, open to append. Everything here blocks; tests put slow disks in its place."""
 
 from __future__ import annotations
 

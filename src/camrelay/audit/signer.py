@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from camrelay.audit.chain import Tree
 from camrelay.audit.checkpoint import Checkpoint, read_checkpoint, sign_checkpoint
+from camrelay.audit.file import LogFile
 from camrelay.sealing import load_key
 
 KEY = "audit.key"
@@ -56,12 +57,20 @@ class Signer:
 
 
 def append_note(directory: Path, note: str, name: str = CHECKPOINTS) -> None:
-    """Adds a note to the file; a blank line ends it.
+    """Makes a note durable at the end of the file; a blank line ends it.
 
-    Not synced: after a power cut the last notes may be missing, and the lines they prove are not.
+    A note that was left half written, or lost between others, would make the file unreadable.
     """
-    with open(directory / name, "a", opener=private) as file:
-        file.write(note + "\n")
+    file = LogFile(directory / name)
+    size = file.size
+    try:
+        file.write(f"{note}\n".encode())
+        file.sync()
+    except OSError:
+        file.truncate(size)
+        raise
+    finally:
+        file.close()
 
 
 def read_notes(directory: Path, name: str = CHECKPOINTS) -> list[str]:
