@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -40,7 +41,19 @@ def static(page: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/cameras/yard", "/cameras/yard/watched", "/me/record", "/find", "/embed/yard"]
+    "path",
+    [
+        "/",
+        "/cameras/yard",
+        "/cameras/yard/watched",
+        "/me/record",
+        "/sign-in",
+        "/register",
+        "/me",
+        "/admin/users",
+        "/find",
+        "/embed/yard",
+    ],
 )
 async def test_a_page_allows_only_itself(client: Client, path: str) -> None:
     """The policy names no other host and allows no inline script or style, and the page holds none."""
@@ -57,7 +70,7 @@ async def test_a_page_allows_only_itself(client: Client, path: str) -> None:
     assert re.findall(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|javascript:", page) == []
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Referrer-Policy"] == "no-referrer"
-    assert [address for address in static(page) if not address.startswith(("/", "#"))] == []
+    assert [address for address in static(page) if not address.startswith(("/", "#", "?"))] == []
 
 
 async def test_everything_a_page_names_is_there_for_good(client: Client) -> None:
@@ -99,7 +112,7 @@ async def test_bodies_are_packed_only_for_those_who_unpack(client: Client) -> No
     assert packed.headers["Content-Encoding"] == "gzip"
     assert "Content-Encoding" not in plain.headers
     assert gzip.decompress(await packed.read()) == await plain.read()
-    assert packed.headers["Vary"] == plain.headers["Vary"] == "Accept-Encoding"
+    assert packed.headers["Vary"] == plain.headers["Vary"] == "Accept-Encoding, Accept-Language, Cookie"
 
 
 async def test_browsers_find_an_icon_everywhere(client: Client) -> None:
@@ -152,6 +165,61 @@ def test_values_are_escaped(tmp_path: Path) -> None:
     )
     with pytest.raises(Exception, match="'camera' is undefined"):
         Pages(tmp_path)._render("embed.html")
+
+
+@pytest.mark.parametrize(
+    ("accepted", "language"),
+    [
+        ("", "en"),
+        ("de-DE, fr;q=0.5", "en"),
+        ("ru-RU,ru;q=0.9,en;q=0.8", "ru"),
+        ("en;q=0.3, ru;q=0.7", "ru"),
+        ("ru;q=0, de", "en"),
+        ("ru;q=much, en", "en"),
+    ],
+)
+async def test_a_page_speaks_the_language_that_a_browser_asks_for(
+    client: Client, accepted: str, language: str
+) -> None:
+    """Its scripts too; without one that is known, English."""
+    page = await (await client.get("/sign-in", headers={"Accept-Language": accepted})).text()
+    (words,) = [address for address in static(page) if address.endswith("/words.js")]
+
+    assert f'<html lang="{language}">' in page
+    assert f'export const language = "{language}"' in await (await client.get(words)).text()
+
+
+async def test_a_chosen_language_stays(client: Client) -> None:
+    """Choosing sets a cookie that holds nothing else; nobody has one before."""
+    before = await client.get("/", headers={"Accept-Language": "ru"})
+    chosen = await client.get("/?language=ru")
+    after = await client.get("/me", headers={"Cookie": "camrelay-language=ru"})
+    client.session.cookie_jar.clear()
+    unknown = await client.get("/?language=xx")
+
+    assert not before.cookies
+    assert not unknown.cookies
+    assert chosen.cookies["camrelay-language"].value == "ru"
+    assert '<html lang="ru">' in await after.text()
+    assert '<html lang="en">' in await unknown.text()
+
+
+def test_another_language_says_nothing_that_english_does_not() -> None:
+    """Each phrase of it has a place, and a number has every form that its grammar asks for."""
+    catalogues = {path.stem: json.loads(path.read_text()) for path in (WEB / "words").glob("*.json")}
+
+    def forms(words: dict[str, Any], path: str = "") -> dict[str, set[str]]:
+        if "other" in words and "one" in words:
+            return {path: set(words)}
+        found = {}
+        for key, value in words.items():
+            found |= forms(value, f"{path}.{key}") if isinstance(value, dict) else {f"{path}.{key}": set()}
+        return found
+
+    english, russian = forms(catalogues["en"]), forms(catalogues["ru"])
+    assert set(catalogues) == {"en", "ru"}
+    assert russian.keys() <= english.keys()
+    assert all(found == {"one", "few", "many", "other"} for found in russian.values() if found)
 
 
 async def test_other_sites_may_load_the_player(client: Client) -> None:

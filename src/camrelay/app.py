@@ -210,6 +210,7 @@ class App:
             manages=self._gate.manages,
         )
         snapshots = Snapshots(self._decoder, self._hub)
+        pages = Pages(may_register=self._options.accounts.registration == "open")
         routes = [
             Route("GET", "/healthz", _healthy),
             Route("GET", "/readyz", self._ready),
@@ -219,7 +220,7 @@ class App:
             *finder.routes(),
             *Rights(self._gate, self._keys, self._options.auth).routes(),
             *self._record_routes(),
-            *(Route(*route) for route in Pages().routes()),
+            *(Route(*route) for route in pages.routes()),
         ]
         routes.append(described(routes))
         authorize = self._authorize

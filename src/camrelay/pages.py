@@ -1,7 +1,8 @@
 """The pages people see, and the files they are made of.
 
-Rules: a page is the same for everybody, it holds no camera's data and nobody's token; its scripts ask the
-API with the viewer's own authority. Files are read once, at start, and asking for one is a dictionary lookup.
+Rules: a page holds no camera's data and nobody's token; its scripts ask the API with the viewer's own
+authority. Of whoever is signed in it knows the name and the role, so that it shows what they may open.
+Files are read once, at start, and asking for one is a dictionary lookup.
 They are addressed under the version of all of them together, so browsers may keep them for good. Nothing on
 a page comes from another host, and no script or style stands inside a page.
 """
@@ -12,21 +13,27 @@ import gzip
 import hashlib
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jinja2
 from aiohttp import web
 
+from camrelay.auth.websession import signed_in
 from camrelay.errors import NotFound
 
 logger = logging.getLogger("camrelay.server")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-#: The catalogue the pages speak; another language is another file of the same shape.
+#: What the pages speak to those who ask for no language there is; its catalogue is the whole one, and stands
+#: in for what another does not have.
 LANGUAGE = "en"
+
+#: Set when somebody chooses a language, which is all that it says.
+LANGUAGE_COOKIE = "camrelay-language"
+_YEAR_S = 365 * 86_400
 
 HLS_LIBRARY = "vendor/hls.light.min.mjs"
 
@@ -82,13 +89,15 @@ class Pages:
 
     Args:
         directory: holds templates/, static/ and words/; None means the ones camrelay was installed with.
+        may_register: whether people may make accounts for themselves.
     """
 
-    def __init__(self, directory: Path | None = None) -> None:
+    def __init__(self, directory: Path | None = None, *, may_register: bool = False) -> None:
         directory = directory or Path(__file__).parent / "web"
-        words = json.loads((directory / "words" / f"{LANGUAGE}.json").read_text())
-        self._files = _read_files(directory / "static", words)
-        self.version = _version(self._files)
+        self._words = _read_words(directory / "words")
+        self._catalogues = {language: _catalogue(language, words) for language, words in self._words.items()}
+        self._files = _read_files(directory / "static")
+        self.version = _version(self._files | self._catalogues)
         if HLS_LIBRARY not in self._files:
             logger.warning("hls.js is not built: pages play WebRTC only until `make` has built it")
         self._templates = jinja2.Environment(
@@ -98,8 +107,13 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.globals.update(language=LANGUAGE, words=words, static=f"/static/{self.version}")
-        self._player = _file(self._render("player.js").encode(), ".js")
+        names = {
+            language: words["site"]["language"] for language, words in self._words.items() if "site" in words
+        }
+        self._templates.globals.update(languages=names, may_register=may_register)
+        self._players = {
+            language: _file(self._render("player.js", language).encode(), ".js") for language in self._words
+        }
 
     def routes(self) -> list[tuple[str, str, Handler]]:
         """(method, path, handler) of everything here; all of it is public."""
@@ -109,6 +123,10 @@ class Pages:
             "/find": self.find,
             "/cameras/{camera:[a-z0-9][a-z0-9_-]*}/watched": self.watched,
             "/me/record": self.record,
+            "/sign-in": self.sign_in,
+            "/register": self.register,
+            "/me": self.me,
+            "/admin/users": self.users,
             "/embed/{camera:[a-z0-9][a-z0-9_-]*}": self.embed,
             "/player.js": self.player,
             "/favicon.ico": self.icon,
@@ -128,6 +146,22 @@ class Pages:
         """Finding and adding cameras. Whether somebody may is the API's to say."""
         return self._page(request, "find.html", _PAGE_HEADERS)
 
+    async def sign_in(self, request: web.Request) -> web.Response:
+        """Signing in."""
+        return self._page(request, "sign_in.html", _PAGE_HEADERS)
+
+    async def register(self, request: web.Request) -> web.Response:
+        """Making an account."""
+        return self._page(request, "register.html", _PAGE_HEADERS)
+
+    async def me(self, request: web.Request) -> web.Response:
+        """One's own account and sessions; nothing of them stands on the page."""
+        return self._page(request, "me.html", _PAGE_HEADERS)
+
+    async def users(self, request: web.Request) -> web.Response:
+        """Accounts and tiers. Whether somebody may see them is the API's to say."""
+        return self._page(request, "users.html", _PAGE_HEADERS)
+
     async def watched(self, request: web.Request) -> web.Response:
         """Who watched a camera. Whether somebody may see that is the API's to say."""
         return self._page(request, "watched.html", _PAGE_HEADERS, camera=request.match_info["camera"])
@@ -142,7 +176,10 @@ class Pages:
 
     async def player(self, request: web.Request) -> web.Response:
         """The module for other sites: a lasting address for whatever version there is."""
-        return _answer(request, self._player, {**_FILE_HEADERS, "Cache-Control": "no-cache"})
+        player = self._players[self._language(request)]
+        return _answer(
+            request, player, {**_FILE_HEADERS, "Cache-Control": "no-cache", "Vary": "Accept-Language"}
+        )
 
     async def icon(self, request: web.Request) -> web.Response:
         """What browsers ask for by themselves where no page names an icon."""
@@ -150,10 +187,15 @@ class Pages:
 
     async def static(self, request: web.Request) -> web.Response:
         """A file. A page older than the last upgrade names another version and gets today's, not to keep."""
-        file = self._files.get(request.match_info["name"])
+        name, (version, _, language) = (
+            request.match_info["name"],
+            request.match_info["version"].partition("."),
+        )
+        catalogue = self._catalogues.get(language, self._catalogues[LANGUAGE])
+        file = catalogue if name == "words.js" else self._files.get(name)
         if file is None:
             raise NotFound("no such file")
-        is_current = request.match_info["version"] == self.version
+        is_current = version == self.version
         return _answer(
             request, file, {**_FILE_HEADERS, "Cache-Control": _FOR_GOOD if is_current else "no-cache"}
         )
@@ -161,17 +203,65 @@ class Pages:
     def _page(
         self, request: web.Request, template: str, headers: dict[str, str], **values: str
     ) -> web.Response:
-        return _answer(request, _file(self._render(template, **values).encode(), ".html"), headers)
+        person, language = signed_in(request), self._language(request)
+        text = self._render(template, language, person=person.account if person else None, **values)
+        headers = {**headers, "Vary": "Accept-Language, Cookie"}
+        response = _answer(request, _file(text.encode(), ".html"), headers)
+        if request.query.get("language") == language:
+            response.set_cookie(LANGUAGE_COOKIE, language, max_age=_YEAR_S, path="/", samesite="Lax")
+        return response
 
-    def _render(self, template: str, **values: str) -> str:
-        return self._templates.get_template(template).render(**values)
+    def _language(self, request: web.Request) -> str:
+        chosen = request.query.get("language", request.cookies.get(LANGUAGE_COOKIE, ""))
+        if chosen in self._words:
+            return chosen
+        return preferred(request.headers.get("Accept-Language", ""), self._words)
+
+    def _render(self, template: str, language: str = LANGUAGE, **values: Any) -> str:
+        return self._templates.get_template(template).render(
+            language=language,
+            words=self._words[language],
+            static=f"/static/{self.version}.{language}",
+            **values,
+        )
 
 
-def _read_files(directory: Path, words: dict[str, Any]) -> dict[str, _File]:
-    """Every file of a known kind below `directory`, by its relative path, and the catalogue as a module."""
-    constants = {"language": LANGUAGE, "words": words}
-    catalogue = "".join(f"export const {name} = {json.dumps(value)};\n" for name, value in constants.items())
-    files = {"words.js": _file(catalogue.encode(), ".js")}
+def preferred(accepted: str, known: Iterable[str]) -> str:
+    """The known language that an Accept-Language header likes best, else LANGUAGE (RFC 9110 §12.5.4)."""
+    wishes = []
+    for place, wish in enumerate(accepted.split(",")[:20]):
+        tag, _, weight = wish.partition(";q=")
+        try:
+            wishes.append((-float(weight or 1), place, tag.strip().partition("-")[0].lower()))
+        except ValueError:
+            continue
+    liked = (language for weight, _, language in sorted(wishes) if weight < 0)
+    return next((language for language in liked if language in known), LANGUAGE)
+
+
+def _read_words(directory: Path) -> dict[str, dict[str, Any]]:
+    """Every catalogue by its language, completed from the whole one."""
+    found = {path.stem: json.loads(path.read_text()) for path in sorted(directory.glob("*.json"))}
+    return {language: _completed(words, found[LANGUAGE]) for language, words in found.items()}
+
+
+def _completed(words: dict[str, Any], whole: dict[str, Any]) -> dict[str, Any]:
+    return words | {
+        key: _completed(words.get(key, {}), value) if isinstance(value, dict) else words.get(key, value)
+        for key, value in whole.items()
+    }
+
+
+def _catalogue(language: str, words: dict[str, Any]) -> _File:
+    """A catalogue as a module."""
+    constants = {"language": language, "words": words}
+    text = "".join(f"export const {name} = {json.dumps(value)};\n" for name, value in constants.items())
+    return _file(text.encode(), ".js")
+
+
+def _read_files(directory: Path) -> dict[str, _File]:
+    """Every file of a known kind below `directory`, by its relative path."""
+    files = {}
     for path in sorted(directory.rglob("*")):
         if path.suffix in _CONTENT_TYPES:
             files[path.relative_to(directory).as_posix()] = _file(path.read_bytes(), path.suffix)
@@ -195,7 +285,8 @@ def _version(files: dict[str, _File]) -> str:
 def _answer(request: web.Request, file: _File, headers: dict[str, str]) -> web.Response:
     """The file, gzipped if that is accepted, or 304 to somebody who has it."""
     # The tag is weak because it covers both encodings.
-    headers = {**headers, "Vary": "Accept-Encoding", "ETag": f'W/"{file.etag}"'}
+    varied = ", ".join(("Accept-Encoding", *filter(None, (headers.get("Vary"),))))
+    headers = {**headers, "Vary": varied, "ETag": f'W/"{file.etag}"'}
     if any(tag.value in (file.etag, "*") for tag in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
     body = file.body

@@ -9,6 +9,9 @@ const EVERY_MS = 3000;
 /** One lost answer is no news; the banner comes with the second. */
 const PATIENCE = 2;
 
+/** Who is signed in, as the server put it on the page; undefined when nobody is. */
+export const { account, role } = document.body.dataset;
+
 const find = (id) => document.getElementById(id);
 
 /**
@@ -39,8 +42,7 @@ export function follow(path, { show, refused }) {
       }
     }
     find("banner").hidden = failures < PATIENCE;
-    find("sign-out").hidden = currentToken() === null;
-    find("find").hidden = !mayManage();
+    showNavigation();
     if (!document.hidden) timer = setTimeout(ask, EVERY_MS);
   }
 
@@ -84,8 +86,15 @@ export function put(node, content) {
   if (node.textContent !== content) node.textContent = content;
 }
 
-find("sign-out").addEventListener("click", () => {
+/** What a token adds to what the server has put there for whoever is signed in. */
+function showNavigation() {
+  find("sign-out").hidden = currentToken() === null && !account;
+  find("find").hidden = !mayManage() && !["operator", "owner"].includes(role);
+}
+
+find("sign-out").addEventListener("click", async () => {
   signIn(null);
+  if (account) await call("/v1/logout", { method: "POST" }).catch(() => {});
   location.assign("/");
 });
 

@@ -1,7 +1,7 @@
 // The grid: every camera this viewer may watch, live, in the server's order.
 
 import { currentToken, onToken } from "./account.js";
-import { follow, pictureWords, put, showEmpty, showMeta } from "./frame.js";
+import { account, follow, pictureWords, put, role, showEmpty, showMeta } from "./frame.js";
 import "./player.js";
 import { say } from "./text.js";
 
@@ -42,7 +42,8 @@ function show({ cameras }) {
   grid.dataset.size = cameras.length > 9 ? "many" : cameras.length > 4 ? "some" : cameras.length;
   const live = cameras.filter(({ state }) => state === "live").length;
   put(document.getElementById("summary"), cameras.length ? say("site.live_count", { live, all: cameras.length }) : "");
-  if (!cameras.length) showEmpty(say("empty.title"), say("empty.hint"));
+  const mine = account ? { operator: "own_", owner: "own_" }[role] ?? "shared_" : "";
+  if (!cameras.length) showEmpty(say(`empty.${mine}title`), say(`empty.${mine}hint`));
 }
 
 function refused() {
