@@ -28,13 +28,21 @@ class Feed:
 
     async def __aenter__(self) -> Feed:
         self._port = free_port()
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Has the cameras there again, where they were."""
         options = Options(cameras=self.cameras, port=self._port, picture=self.picture)
         command = [sys.executable, "-m", "benchmarks.feed", msgspec.json.encode(options).decode()]
         self._child = Child(command, self._core, self._directory / "feed.log")
         await self._child.until(lambda: accepts(self._port), _START_TIMEOUT_S)
-        return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def stop(self) -> None:
+        """Takes the cameras away; harmless when they are."""
         await self._child.stop()
 
     @property

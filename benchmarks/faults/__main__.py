@@ -176,10 +176,14 @@ async def act(run: Run, faults: Sequence[Fault]) -> tuple[list[Cell], float]:
         stack.push_async_callback(server.stop)
         run.result.servers["camrelay"] = server.settings
 
-        bystanders = await stack.enter_async_context(hls.Crowd())
-        await asyncio.gather(*(bystanders.join(server.hls(name), 1, per_second=20) for name in beside))
+        # A crowd for each: viewers of one crowd read the clock of a piece once, by its name.
+        bystanders = {name: await stack.enter_async_context(hls.Crowd()) for name in beside}
+        await asyncio.gather(
+            *(crowd.join(server.hls(name), 1, per_second=20) for name, crowd in bystanders.items())
+        )
         seen = await asyncio.gather(*(audience(run, server, fault, stack) for fault in faults))
-        bystanders.forget_delays()
+        for crowd in bystanders.values():
+            crowd.forget_delays()
         run.say(f"{', '.join(fault.number for fault in faults)}: now")
         scenes = [
             Scene(server.pid, pictures[fault.other_picture].url() if fault.other_picture else "")
@@ -188,7 +192,9 @@ async def act(run: Run, faults: Sequence[Fault]) -> tuple[list[Cell], float]:
         found = await asyncio.gather(
             *(strike(run, *each) for each in zip(faults, liars, scenes, seen, strict=True))
         )
-        worst = max((delay for viewer in bystanders.viewers for delay in viewer.delays_s), default=0.0)
+        beheld = [viewer for crowd in bystanders.values() for viewer in crowd.viewers]
+        worst = max((delay for viewer in beheld for delay in viewer.delays_s), default=0.0)
+        run.say(f"worst part of a bystander {worst:.2f} s")
         return [cell for cells in found for cell in cells], worst
 
 

@@ -100,7 +100,8 @@ class Ingest(_Section, frozen=True):
     #: than that needs more.
     stall_timeout_s: Seconds = 5.0
     backoff_min_s: Seconds = 0.5
-    backoff_max_s: Seconds = 30.0
+    #: The longest a camera that is back may wait to be noticed.
+    backoff_max_s: Seconds = 8.0
     #: An on-demand camera stays connected this long after its last viewer, who may only have reloaded a page.
     linger_s: Annotated[float, Meta(ge=1, le=86_400)] = 10.0
     #: Cameras connecting at the same time, per relay.

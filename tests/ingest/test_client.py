@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import socket
 import ssl
@@ -293,6 +294,23 @@ def test_nobody_there(serve: Serve, play: Play) -> None:
     nowhere = Target("127.0.0.1", port, camera_target.authority, "/live")
 
     assert play(camera, target=nowhere).failed_with() is CameraUnreachable
+
+
+def test_an_address_that_swallows_packets_is_given_up_soon(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Camera fault F18: while nothing answers there, others wait for their turn to connect."""
+    monkeypatch.setattr(client, "CONNECT_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as stack:
+        for _ in range(4):  # What the backlog does not hold, the kernel drops.
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        began = time.monotonic()
+        played = play(None, target=Target("127.0.0.1", full.getsockname()[1], "cam.example", "/live"))
+
+        assert played.failed_with() is CameraUnreachable
+        assert time.monotonic() - began < WAIT_S
 
 
 def test_a_camera_that_accepts_and_says_nothing_is_unreachable(serve: Serve, play: Play) -> None:

@@ -28,6 +28,8 @@ from camrelay.ingest.rtp import Depacketizer, Reorder, RtpUnit
 from camrelay.ingest.sdp import Description, Track
 from camrelay.ingest.target import Target
 
+#: For TCP alone: a camera on the same network answers at once or is not there. Three SYN packets fit in.
+CONNECT_S = 5.0
 #: How long TEARDOWN may go unanswered. The relay waits for it before it dials again.
 TEARDOWN_S = 0.3
 #: RFC 3550 §6.2 asks for about five seconds between reports.
@@ -103,8 +105,9 @@ class Client:
         self._reorder = Reorder()
         self._datagrams: list[socket.socket] = []
         now = time.monotonic()
-        #: When it has failed: to open, to show a picture, to answer TEARDOWN.
-        self._deadline = now + open_s
+        self._open_until = now + open_s
+        #: When it has failed: to connect, to open, to show a picture, to answer TEARDOWN.
+        self._deadline = now + min(CONNECT_S, open_s)
         self._keepalive_at = self._report_at = now
         family = socket.AF_INET6 if ":" in target.address else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -131,6 +134,7 @@ class Client:
     def _connected(self, now: float) -> None:
         if self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             raise CameraUnreachable("no connection to the camera")
+        self._deadline = self._open_until
         if not self._target.is_tls:
             self._begin(now)
             return
