@@ -100,7 +100,7 @@ class Liar:
             self._server.close()
             self._server = None
         for writer in self._writers:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):  # uvloop's ValueError: closed already
                 each = writer.get_extra_info("socket")
                 each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
             writer.transport.abort()

@@ -17,6 +17,8 @@ COMMANDS = {
     "cameras": ("p4_cameras", "p4_mb_per_camera"),
     "webrtc": ("p1_viewers", "p1_us_per_packet", "p5_whep_start_p50_ms"),
     "hls": ("p2_viewers", "p2_part_delay_p99_ms", "p7_hls_start_p50_ms"),
+    "playback": ("hlsjs_direct_behind_p50_ms", "hlsjs_nginx_behind_p50_ms", "ffmpeg_direct_seconds"),
+    "hlsrules": ("hls_playlist_versions", "hls_parts", "hls_faults"),
     "peers": ("p1_core_percent_camrelay", "p6_delay_p99_ms_camrelay", "p2_part_delay_p99_ms_camrelay"),
     "loadclient": ("p1_client_viewers_gro_on", "p1_client_viewers_gro_off"),
     "mixed": ("mixed_viewers", "mixed_reboots", "mixed_loop_lag_p99_ms"),
@@ -33,6 +35,8 @@ COMMANDS = {
 
 #: These may be zero.
 COUNTS = {
+    "playback": ("hlsjs_direct_stalls", "ffmpeg_direct_warnings"),
+    "hlsrules": ("hls_rule_failures", "hls_restarts"),
     "loadclient": ("p1_client_lost_gro_on", "p1_client_lost_gro_off"),
     "audit": ("audit_records_lost", "p10_throughput_delta_percent", "p10_p99_delta_percent"),
 }

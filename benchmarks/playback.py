@@ -1,0 +1,239 @@
+"""Whether players play: hls.js in Chromium and ffmpeg, for minutes, directly and through nginx.
+
+All four watch the same camera at the same time. hls.js 1.7 plays with the options of camrelay's own player.
+A stall is its buffer running empty (the video's `waiting` event after the first picture). How far behind live
+it is comes from the program date at its playhead, which is when the picture reached the relay, so that
+muxing, the wait for a part, the way here and the buffer are all in it; the last minute's clock corrections
+move it by some milliseconds. ffmpeg records without decoding; a warning that speaks of timestamps is counted
+as one, any other warning too. The proxy is nginx with the configuration that is shipped: TLS and HTTP/2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from playwright.async_api import Browser, Route
+from playwright.async_api import Error as BrowserError
+
+import camrelay
+from benchmarks import chromium
+from benchmarks.command import Run, execute
+from benchmarks.feed import Feed
+from benchmarks.percentile import percentile
+from benchmarks.result import Cell, Curve, Plot, Table
+from benchmarks.servers.camrelay import Camrelay
+from benchmarks.servers.front import Front
+from camrelay.simulate.options import Picture
+
+WAYS = ("direct", "nginx")
+
+OWED = {
+    **{f"hlsjs_{way}_stalls": "stalls" for way in WAYS},
+    **{f"hlsjs_{way}_behind_{name}_ms": "ms" for way in WAYS for name in ("p50", "p99", "max")},
+    **{f"hlsjs_{way}_seconds": "s" for way in WAYS},
+    **{f"ffmpeg_{way}_warnings": "warnings" for way in WAYS},
+    **{f"ffmpeg_{way}_seconds": "s" for way in WAYS},
+}
+
+QUICK = ["--minutes", "0.04", "--record", "0.04", "--warm-up", "3"]
+
+_HLS_JS = Path(camrelay.__file__).parent / "web" / "static" / "vendor" / "hls.light.min.mjs"
+
+#: The first moments, in which a player finds its place, are not judged.
+_SETTLE_S = 5.0
+_SAMPLE_MS = 250
+_PATIENCE_MS = 30_000
+#: ffmpeg begins some segments back and ends when it has recorded enough.
+_RECORD_SLACK_S = 60.0
+
+_PAGE = """<!doctype html><meta charset="utf-8"><video id="v" muted playsinline></video><script type="module">
+import Hls from "./hls.mjs";
+const video = document.getElementById("v");
+const hls = new Hls({lowLatencyMode: true, backBufferLength: 30, maxLiveSyncPlaybackRate: 1.1});
+window.seen = {samples: [], stalls: 0, errors: []};
+let isPlaying = false;
+video.addEventListener("playing", () => (isPlaying = true));
+video.addEventListener("waiting", () => (window.seen.stalls += isPlaying && !video.seeking));
+hls.on(Hls.Events.ERROR, (_, data) => window.seen.errors.push(data.details));
+hls.loadSource("/hls/cam1/index.m3u8");
+hls.attachMedia(video);
+video.play();
+setInterval(() => {
+  const date = isPlaying && hls.playingDate;
+  if (date) window.seen.samples.push([performance.now(), Date.now() - date]);
+}, %d);
+</script>"""
+
+
+class Watched(NamedTuple):
+    """What one page with hls.js saw: (ms since it began, ms behind live), what its player called errors."""
+
+    samples: list[tuple[float, float]]
+    stalls: int
+    errors: list[str]
+
+    def settled(self) -> list[float]:
+        """Milliseconds behind live, after the first moments."""
+        if not self.samples:
+            return []
+        first, last = self.samples[0][0], self.samples[-1][0]
+        settle_ms = min(_SETTLE_S * 1000, (last - first) / 5)
+        return [behind for at, behind in self.samples if at >= first + settle_ms]
+
+
+class Recorded(NamedTuple):
+    """What ffmpeg made of it."""
+
+    seconds: float
+    warnings: list[str]
+
+
+async def watch(launched: Browser, url: str, seconds: float) -> Watched:
+    """Plays `url`/hls/cam1/index.m3u8 on a page of the same origin."""
+
+    async def serve(route: Route) -> None:
+        if route.request.url.endswith(".mjs"):
+            await route.fulfill(path=_HLS_JS, content_type="text/javascript")
+        else:
+            await route.fulfill(body=_PAGE % _SAMPLE_MS, content_type="text/html")
+
+    context = await launched.new_context(ignore_https_errors=True)
+    try:
+        page = await context.new_page()
+        await page.route("**/benchmark/*", serve)
+        await page.goto(f"{url}/benchmark/page")
+        await page.wait_for_function("() => window.seen?.samples.length", timeout=_PATIENCE_MS)
+        await page.wait_for_timeout(seconds * 1000)
+        found = await page.evaluate("() => window.seen")
+    except BrowserError as error:
+        return Watched([], 0, [type(error).__name__])
+    finally:
+        await context.close()
+    return Watched([(at, behind) for at, behind in found["samples"]], found["stalls"], found["errors"])
+
+
+async def record(url: str, seconds: float, path: Path) -> Recorded:
+    """Lets ffmpeg copy so much media into a file."""
+    process = await asyncio.create_subprocess_exec(
+        "ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "level+warning",
+        "-i", f"{url}/hls/cam1/index.m3u8", "-t", str(seconds), "-c", "copy", "-f", "mp4", path,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(seconds + _RECORD_SLACK_S):
+            _, text = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    warnings = [line for line in text.decode(errors="replace").splitlines() if line]
+    if process.returncode:
+        warnings.append(f"exit status {process.returncode}")
+    return Recorded(await _length(path), warnings)
+
+
+async def _length(path: Path) -> float:
+    process = await asyncio.create_subprocess_exec(
+        "ffprobe", "-v", "error", "-show_format", "-of", "json", path, stdout=asyncio.subprocess.PIPE
+    )
+    text, _ = await process.communicate()
+    return float(json.loads(text or b"{}").get("format", {}).get("duration", 0.0))
+
+
+def missing() -> str:
+    """Why nothing can be played here, "" when it can."""
+    if not shutil.which("ffmpeg"):
+        return "no ffmpeg on PATH"
+    if not _HLS_JS.exists():
+        return "no hls.js: make setup"
+    return chromium.missing() or Front.missing()
+
+
+async def body(run: Run) -> None:
+    """All players at once."""
+    if reason := missing():
+        run.say(reason)
+        for word in ("hlsjs", "ffmpeg"):
+            run.result.give_up(word, reason)
+        return
+    options = run.options
+    picture = Picture(bitrate_bps=options.bitrate)
+    async with contextlib.AsyncExitStack() as stack:
+        feed = await stack.enter_async_context(Feed(run.directory, run.cores.load, picture=picture))
+        server = Camrelay(run.directory, run.cores.server)
+        await server.start({"cam1": feed.url()})
+        stack.push_async_callback(server.stop)
+        address = server.url.removeprefix("http://")
+        front = await stack.enter_async_context(Front(run.directory / "front", run.cores.server, address))
+        launched = await stack.enter_async_context(chromium.browser())
+        run.result.servers["camrelay"] = server.settings
+        run.result.servers["chromium"] = {"version": launched.version}
+        urls = dict(zip(WAYS, (server.url, front.url), strict=True))
+        # A classic player needs segments to begin with.
+        await asyncio.sleep(options.warm_up)
+        run.say("playing")
+        watching = [watch(launched, url, options.minutes * 60) for url in urls.values()]
+        recording = [
+            record(url, options.record * 60, run.directory / f"{way}.mp4") for way, url in urls.items()
+        ]
+        watched, recorded = await asyncio.gather(asyncio.gather(*watching), asyncio.gather(*recording))
+    summarize(run, dict(zip(WAYS, watched, strict=True)), dict(zip(WAYS, recorded, strict=True)))
+
+
+def summarize(run: Run, watched: dict[str, Watched], recorded: dict[str, Recorded]) -> None:
+    """Figures, tables and the plot."""
+    result = run.result
+    rows: list[list[Cell]] = []
+    curves: list[Curve] = []
+    for way, seen in watched.items():
+        behind = seen.settled()
+        span_s = (seen.samples[-1][0] - seen.samples[0][0]) / 1000 if seen.samples else 0.0
+        result.figure(f"hlsjs_{way}_stalls", seen.stalls, "stalls")
+        result.figure(f"hlsjs_{way}_seconds", span_s, "s")
+        values = [percentile(behind, 50), percentile(behind, 99), max(behind)] if behind else []
+        for name, value in zip(("p50", "p99", "max"), values, strict=False):
+            result.figure(f"hlsjs_{way}_behind_{name}_ms", value, "ms")
+        rows.append([way, span_s, seen.stalls, *values, ", ".join(sorted(set(seen.errors)))])
+        first = seen.samples[0][0] if seen.samples else 0.0
+        curves.append(
+            Curve(way, [(at - first) / 1000 for at, _ in seen.samples], [b for _, b in seen.samples])
+        )
+    columns = ["way", "seconds", "stalls", "behind live p50 ms", "p99 ms", "max ms", "errors hls.js tells"]
+    result.tables.append(Table("hls.js in Chromium", columns, rows))
+    result.plots.append(Plot("hlsjs_behind", "hls.js behind live", "seconds", "ms", curves))
+    for way, made in recorded.items():
+        result.figure(f"ffmpeg_{way}_warnings", len(made.warnings), "warnings")
+        result.figure(f"ffmpeg_{way}_seconds", made.seconds, "s")
+    result.tables.append(_recordings(recorded))
+
+
+def _recordings(recorded: dict[str, Recorded]) -> Table:
+    rows: Sequence[list[Cell]] = [
+        [way, made.seconds, len(made.warnings), made.warnings[0].replace("|", "/") if made.warnings else ""]
+        for way, made in recorded.items()
+    ]
+    return Table("ffmpeg records", ["way", "seconds", "warnings", "such as"], list(rows))
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Those of this command."""
+    parser.add_argument("--minutes", type=float, default=10.0, help="that hls.js plays")
+    parser.add_argument("--record", type=float, default=5.0, help="minutes that ffmpeg records")
+    parser.add_argument("--warm-up", type=float, default=5.0, help="seconds before anybody plays")
+    parser.add_argument("--bitrate", type=int, default=2_000_000, help="of the camera, bits per second")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command."""
+    return execute("playback", __doc__, body, OWED, add_options, argv, quick=QUICK)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
