@@ -18,9 +18,9 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from camrelay.audit.chain import leaf_hash, verify_inclusion
 from camrelay.audit.checkpoint import read_checkpoint
-from camrelay.audit.erasure import LEDGER
+from camrelay.audit.erasure import LEDGER, erase, prepare
 from camrelay.audit.log import AccessLog
-from camrelay.audit.people import opened
+from camrelay.audit.people import DATABASE, opened
 from camrelay.audit.search import Manifest
 from camrelay.audit.signer import Signer
 from camrelay.auth.lease import Handle
@@ -242,3 +242,27 @@ async def test_case_67_nothing_of_others_is_done_or_shown_without_the_right(
     assert (status, problem["code"]) == (401, "token_required")
     _, own = await ask(client, "GET", "/v1/me/record", "eve", subject="anna")
     assert own["events"] == []
+
+
+async def test_case_66_an_account_that_a_backup_brings_back_is_removed_again(house: House) -> None:
+    """Only where it is older than the erasure: whoever registers again is somebody new."""
+    await house.watch("anna")
+    receipt = await house.keeper.erase("anna", "")
+    house.forgotten.clear()
+    since = receipt.at_us
+    await house.keeper.forget_again([("anna", since - 1), ("boris", since - 1)])
+    assert house.forgotten == ["anna"]
+    await house.keeper.forget_again([("anna", since + 1)])
+    assert house.forgotten == ["anna"]
+
+
+async def test_what_a_relay_erased_a_restored_database_forgets_at_the_start(house: House) -> None:
+    """Case 66: before anybody is served."""
+    await house.watch("anna")
+    await house.log.stop()
+    backup = (house.store / DATABASE).read_bytes()
+    erase(house.store, prepare(house.store, "anna", 1, "2026-11-22"))
+    (house.store / DATABASE).write_bytes(backup)
+    await house.keeper.start()
+    with opened(house.store) as people:
+        assert people.pseudonyms("anna") == set()

@@ -142,6 +142,11 @@ class AccountStore:
         """The account of an id."""
         return self._only(await self._accounts(ACCOUNTS.c.id == account_id))
 
+    async def name(self, account_id: str) -> str:
+        """What others call somebody, "" when there is no such account."""
+        account = await self.account(account_id)
+        return "" if account is None else account.name
+
     async def by_email(self, email: str) -> Account | None:
         """The account of a normalised address."""
         return self._only(await self._accounts(ACCOUNTS.c.email_index == self._index(email)))

@@ -85,7 +85,9 @@ class App:
             trusted_proxies=options.server.trusted_proxies,
             hls_idle_timeout_s=options.hls.idle_timeout_s,
         )
-        self._keeper = Keeper(directory, self._gate, self._log.append, self._gate.revoke)
+        self._keeper = Keeper(
+            directory, self._gate, self._log.append, self._gate.revoke, self._forget_account
+        )
         self._hls = HlsServer(options.hls, directory)
         self._webrtc = WebrtcServer(options.webrtc)
         self._database = Database(options.store.url or f"sqlite+aiosqlite:///{directory / DATABASE}")
@@ -123,6 +125,8 @@ class App:
             await self._database.open()
             await self._budget.open()
             await self._lineup.open()
+            everybody = await self._accounts.accounts()
+            await self._keeper.forget_again((each.id, each.created_us) for each in everybody)
             self._web_sessions.start()
             express = partial(ExpressRunner, find_viewer=self._gate.running, find_answer=self._hls.find)
             viewers = await self._listen(build(self._routes()), options.server.listen, express)
@@ -241,10 +245,20 @@ class App:
             ]
         return routes
 
+    async def _forget_account(self, subject: str) -> None:
+        """Whom the record forgets has no account any more, nor what belongs to it."""
+        if await self._accounts.account(subject) is None:
+            return
+        await self._lineup.remove_all_of(subject)
+        await self._web_sessions.end(subject)
+        await self._accounts.remove(subject)
+        await self._database.empty_journal()
+
     def _record_routes(self) -> list[Route]:
         directory, desk = Path(self._options.store.directory), Desk()
-        records = Records(directory, self._gate, self._lineup.camera, self._log.append, desk)
-        own = OwnRecord(directory, self._gate, self._keeper, desk)
+        name_of = self._accounts.name
+        records = Records(directory, self._gate, self._lineup.camera, self._log.append, desk, name_of)
+        own = OwnRecord(directory, self._gate, self._keeper, desk, name_of)
         return [*records.routes(), *own.routes(), *self._keeper.routes()]
 
     async def _listen(

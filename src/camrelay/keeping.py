@@ -12,7 +12,7 @@ import datetime
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -122,6 +122,20 @@ class Keeper:
             raise AuditUnavailable(f"erasures cannot be repeated: {error.strerror}") from None
         if count > 0:
             logger.warning("people who had been erased were known again, and are forgotten")
+
+    async def forget_again(self, known: Iterable[tuple[str, int]]) -> None:
+        """Forgets elsewhere, too, whom an old copy knows again.
+
+        Args:
+            known: everybody known there, with the moment since when (microseconds of UTC).
+        """
+        if self._forget is None:
+            return
+        erased = {each.alias: each.at_us for each in await asyncio.to_thread(erasure.ledger, self._directory)}
+        for subject, since_us in known if erased else ():
+            alias = await asyncio.to_thread(_alias, self._directory, subject)
+            if since_us < erased.get(alias, 0):
+                await self._forget(subject)
 
     async def erase(self, subject: str, by: str) -> Receipt:
         """Forgets somebody; `by` is who asked for it, "" when they did themselves.

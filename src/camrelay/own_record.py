@@ -7,6 +7,7 @@ as CSV, and proofs by which anybody can check with the log's public key that the
 from __future__ import annotations
 
 import io
+import time
 import zipfile
 from itertools import islice
 from pathlib import Path
@@ -19,9 +20,21 @@ from camrelay.audit.restriction import restricted
 from camrelay.audit.search import prove, search
 from camrelay.audit.signer import Signer
 from camrelay.audit.table import Row, row, to_csv, to_json
-from camrelay.errors import TokenMissing
+from camrelay.auth.websession import signed_in
+from camrelay.errors import NotConfirmed, TokenMissing
 from camrelay.keeping import Keeper, Receipt
-from camrelay.records import PARAMETERS, Desk, Guard, Query, csv_response, cursor, parse_query
+from camrelay.records import (
+    PARAMETERS,
+    Desk,
+    Guard,
+    NameOf,
+    Query,
+    csv_response,
+    cursor,
+    nameless,
+    parse_query,
+    with_names,
+)
 from camrelay.server import Route, body, json_response
 
 COLUMNS = (
@@ -62,13 +75,17 @@ class OwnRecord:
         directory: of the access log.
         guard: who asks.
         keeper: restricts and erases.
+        name_of: what people call a subject.
     """
 
-    def __init__(self, directory: Path, guard: Guard, keeper: Keeper, desk: Desk) -> None:
+    def __init__(
+        self, directory: Path, guard: Guard, keeper: Keeper, desk: Desk, name_of: NameOf = nameless
+    ) -> None:
         self._directory = directory
         self._guard = guard
         self._keeper = keeper
         self._desk = desk
+        self._name_of = name_of
 
     def routes(self) -> list[Route]:
         """The route table."""
@@ -86,7 +103,7 @@ class OwnRecord:
         found, next, is_restricted = await self._desk.read(lambda: _read(self._directory, subject, query))
         if request.query.get("format") == "csv":
             return csv_response(to_csv(found, COLUMNS), "my-record.csv")
-        return json_response(OwnRecords(found, next, is_restricted))
+        return json_response(OwnRecords(await with_names(found, self._name_of), next, is_restricted))
 
     async def export(self, request: web.Request) -> web.Response:
         """Everything that is on record of whoever asks, with proofs, as a ZIP archive."""
@@ -106,7 +123,10 @@ class OwnRecord:
         return web.Response(status=204)
 
     async def erase(self, request: web.Request) -> web.Response:
-        """Forgets whoever asks; their sessions and tokens end with it."""
+        """Forgets whoever asks; their account, sessions and tokens end with it."""
+        person = signed_in(request)
+        if person is not None and not person.session.is_confirmed(time.time_ns() // 1000):
+            raise NotConfirmed("not_confirmed")
         return json_response(await self._keeper.erase(self._subject(request), ""))
 
     def _subject(self, request: web.Request) -> str:

@@ -41,7 +41,8 @@ MAX_WAITING = 10
 _T = TypeVar("_T")
 
 COLUMNS = (
-    "start", "end", "seconds", "subject", "network", "agent", "protocol", "reason", "bytes_sent", "viewing",
+    "start", "end", "seconds", "name", "subject", "network", "agent", "protocol", "reason", "bytes_sent",
+    "viewing",
 )  # fmt: skip
 
 _CURSOR = re.compile(r"(\d{4}-\d\d-\d\d)\.(\d{1,12})", re.ASCII)
@@ -84,6 +85,23 @@ class Guard(Protocol):
     def subject(self, request: web.Request) -> str: ...
 
 
+#: What people call a subject; "" when that is all there is.
+NameOf = Callable[[str], Awaitable[str]]
+
+
+async def nameless(_: str) -> str:
+    """Where nobody has an account."""
+    return ""
+
+
+async def with_names(rows: Sequence[Row], name_of: NameOf) -> list[Row]:
+    """The rows, with the `name` of each subject that has one."""
+    subjects = {str(row["subject"]) for row in rows if "subject" in row}
+    names = {subject: await name_of(subject) for subject in subjects}
+    found = ((row, names.get(str(row.get("subject", "")))) for row in rows)
+    return [{**row, "name": name} if name else row for row, name in found]
+
+
 class Desk:
     """Where the record is read: one reader at a time, and a few that wait."""
 
@@ -117,6 +135,7 @@ class Records:
         guard: who may read what.
         cameras: the camera of an id, None when there is none.
         record: writes an access event; its awaitable is done when the event is durable.
+        name_of: what people call a subject.
     """
 
     def __init__(
@@ -126,12 +145,14 @@ class Records:
         cameras: Callable[[str], Camera | None],
         record: Callable[[AccessEvent], Awaitable[None]],
         desk: Desk,
+        name_of: NameOf = nameless,
     ) -> None:
         self._directory = directory
         self._guard = guard
         self._cameras = cameras
         self._record = record
         self._desk = desk
+        self._name_of = name_of
 
     def routes(self) -> list[Route]:
         """The route table."""
@@ -161,6 +182,7 @@ class Records:
         query = parse_query(request, self._own_camera(request))
         rows, next = await self._desk.read(lambda: _read_viewings(self._directory, query))
         await self._tell(request, query, rows)
+        rows = await with_names(rows, self._name_of)
         if request.query.get("format") == "csv":
             return csv_response(to_csv(rows, COLUMNS), f"watched-{query.camera}.csv")
         return json_response(Viewings(rows, next))
@@ -176,6 +198,7 @@ class Records:
     async def _answer(self, request: web.Request, query: Query) -> web.Response:
         rows, next = await self._desk.read(lambda: _read(self._directory, query))
         await self._tell(request, query, rows)
+        rows = await with_names(rows, self._name_of)
         return json_response(Events(rows, next))
 
     async def _tell(self, request: web.Request, query: Query, rows: Sequence[Row]) -> None:

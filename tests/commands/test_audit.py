@@ -6,6 +6,7 @@ import csv
 import datetime
 import io
 import json
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -13,8 +14,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from audit_builders import NOON_US, make_event, write_log
+from camrelay.audit import holds
 from camrelay.audit import people as people_module
 from camrelay.audit.archive import log_files
+from camrelay.audit.erasure import LEDGER
+from camrelay.audit.holds import Hold
 from camrelay.audit.people import opened
 from camrelay.audit.signer import CHECKPOINTS, KEY
 from camrelay.cli import main
@@ -146,23 +150,52 @@ def test_one_of_a_thousand_is_forgotten(tmp_path: Path) -> None:
         records = people.separate([*events, make_event(999, subject=canary, agent="canary-agent")], NOON_US)
     write_log(terminal.store, [records], sign_every=500)
     (path,) = log_files(terminal.store)
-    before, proof = path.read_bytes(), terminal.run("proof", "v7").output
+    before, proven = path.read_bytes(), json.loads(terminal.run("proof", "v7").output)
     assert json.loads(terminal.run("export", "--subject", canary).output)[0]["agent"] == "canary-agent"
 
     result = terminal.run("erase", canary, "--yes")
 
     assert "forgotten: 1 records" in result.output
     assert path.read_bytes() == before
-    assert terminal.run("proof", "v7").output == proof
+    # No relay had ended these viewings, so the act came behind their ends.
+    after = json.loads(terminal.run("proof", "v7").output)
+    assert (after["proofs"][:1], after["checkpoints"][:1]) == (proven["proofs"], proven["checkpoints"])
     assert terminal.run("verify").exit_code == 0
     assert json.loads(terminal.run("export", "--subject", canary).output) == []
     content = b"".join(each.read_bytes() for each in terminal.store.rglob("*") if each.is_file())
     assert b"canary" not in content
     others = json.loads(terminal.run("export").output)
-    assert [row.get("subject", "") for row in others] == [*(f"p{n}" for n in range(999)), ""]
+    assert [row.get("subject", "") for row in others[:1000]] == [*(f"p{n}" for n in range(999)), ""]
+    assert [row["type"] for row in others[1000:]] == ["stream.stop"] * 1000 + ["person.erase"]
     result = terminal.run("erase", canary, "--yes")
     assert result.exit_code == 1
     assert "nobody is known" in result.output
+
+
+def test_a_backup_is_told_whom_to_forget(terminal: Terminal) -> None:
+    """By a copy of the ledger that was kept elsewhere."""
+    shutil.copytree(terminal.store, terminal.folder / "backup")
+    assert terminal.run("erase", "anna", "--yes").exit_code == 0
+    shutil.copy(terminal.store / LEDGER, terminal.folder / "ledger.jsonl")
+    shutil.rmtree(terminal.store)
+    shutil.move(terminal.folder / "backup", terminal.store)
+    assert len(json.loads(terminal.run("export", "--subject", "anna").output)) == 3
+    result = terminal.run("replay", str(terminal.folder / "ledger.jsonl"))
+    assert "forgotten: 3 records" in result.output
+    assert json.loads(terminal.run("export", "--subject", "anna").output) == []
+
+
+def test_who_is_held_is_not_erased_at_a_terminal_either(terminal: Terminal) -> None:
+    """Also while no relay runs; holding takes one, because it is put on record."""
+    holds.add(terminal.store, Hold("h1", "case", "board", "2099-01-01"), "2098-12-31")
+    result = terminal.run("erase", "anna", "--yes")
+    assert result.exit_code == 1
+    assert "hold h1" in result.output
+    words = ("hold", "add", "--reason", "case", "--approver", "board", "--until", "2099-01-01")
+    for command in (words, ("hold", "list"), ("hold", "remove", "h1"), ("restrict", "anna")):
+        result = terminal.run(*command)
+        assert result.exit_code == 1
+        assert "no relay answers" in result.output
 
 
 def test_old_days_are_purged(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,16 +75,24 @@ def replay(directory: Path) -> int:
     Returns:
         How many records no longer tell who they are about, -1 if there was nobody to forget.
     """
-    erasures = _read(directory)
+    erasures = ledger(directory)
     return _carry_out(directory, erasures) if erasures else -1
 
 
 def adopt(directory: Path, text: str) -> int:
     """Adds to the ledger what it lacks of a copy, and carries it out; as `replay`."""
-    known = _read(directory)
+    known = ledger(directory)
     every = {erasure.id: erasure for erasure in (*known, *saved(text))}
     replace(directory / LEDGER, b"".join(map(_line, every.values())))
     return replay(directory)
+
+
+def ledger(directory: Path) -> list[Erasure]:
+    """Every erasure there was, oldest first."""
+    try:
+        return saved((directory / LEDGER).read_text(errors="replace"))
+    except FileNotFoundError:
+        return []
 
 
 def saved(text: str) -> list[Erasure]:
@@ -96,13 +104,6 @@ def saved(text: str) -> list[Erasure]:
         except msgspec.DecodeError:
             continue
     return found
-
-
-def _read(directory: Path) -> list[Erasure]:
-    try:
-        return saved((directory / LEDGER).read_text(errors="replace"))
-    except FileNotFoundError:
-        return []
 
 
 def _carry_out(directory: Path, erasures: Iterable[Erasure]) -> int:

@@ -1,8 +1,9 @@
-"""`camrelay audit verify|proof|export|erase|purge`: what the record says, and whether it can be believed."""
+"""`camrelay audit`: what the record says, whether it can be believed, and what is done with it."""
 
 from __future__ import annotations
 
 import datetime
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,14 +11,19 @@ from pathlib import Path
 import click
 import msgspec
 
-from camrelay.audit import archive, retention, table
+from camrelay.audit import archive, offline, retention, table
+from camrelay.audit import erasure as erasing
 from camrelay.audit.people import opened
 from camrelay.audit.search import prove, search
 from camrelay.audit.signer import KEY, Signer, saved_notes
 from camrelay.auth.mint import parse_duration
+from camrelay.commands.asking import ask
 from camrelay.commands.common import CONFIG, load
 from camrelay.durable import replace
 from camrelay.errors import AuditUnavailable, ConfigError, NotFound
+from camrelay.model import AccessEvent, EventType
+
+Day = datetime.datetime | None
 
 _DAY = click.DateTime(["%Y-%m-%d"])
 _MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
@@ -129,11 +135,88 @@ def erase(path: Path, subject: str) -> None:
     Example:  camrelay audit erase ana
     """
     directory = _store(path)
-    with opened(directory) as people, _disk():
-        count = people.erase(subject)
-    if count < 0:
-        raise NotFound("nobody is known by that name")
+    now_us = time.time_ns() // 1000
+    erasure = erasing.prepare(directory, subject, now_us, str(_today()))
+    act = AccessEvent(type=EventType.ERASE, ts_us=now_us, camera="", outcome="info", target=erasure.id)
+    try:
+        with _disk():
+            offline.tell(directory, act)
+    except BlockingIOError:
+        # A relay has the log: it also ends what they have there.
+        count = ask(path, "POST", "/v1/audit/erasures", {"subject": subject})["records"]
+    else:
+        count = erasing.erase(directory, erasure)
+        if count < 0:
+            raise NotFound("nobody is known by that name")
     click.echo(f"forgotten: {count} records no longer tell whom they are about")
+
+
+@audit.command("replay")
+@CONFIG
+@click.argument("ledger", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+def replay(path: Path, ledger: Path) -> None:
+    """Forget again whom a backup knows: LEDGER is a copy of erased.jsonl, or a log of camrelay serve.
+
+    \b
+    Example:  camrelay audit replay /mnt/elsewhere/erased.jsonl
+    """
+    directory = _store(path)
+    with _disk():
+        count = erasing.adopt(directory, ledger.read_text(errors="replace"))
+    click.echo(f"forgotten: {max(0, count)} records no longer tell whom they are about")
+
+
+@audit.command("restrict")
+@CONFIG
+@click.argument("subject")
+@click.option("--off", is_flag=True, help="Allow it again.")
+def restrict(path: Path, subject: str, off: bool) -> None:
+    """Keep somebody's records, and show nobody whose they are.
+
+    \b
+    Example:  camrelay audit restrict ana
+    """
+    ask(path, "POST", "/v1/audit/restrictions", {"subject": subject, "restricted": not off})
+    click.echo("allowed again" if off else "restricted")
+
+
+@audit.group("hold")
+def hold() -> None:
+    """Keep records from being purged and people from being erased, for a time and a reason."""
+
+
+@hold.command("add")
+@CONFIG
+@click.option("--reason", required=True, help="Why, such as the number of a case.")
+@click.option("--approver", required=True, help="Who decided it.")
+@click.option("--until", required=True, type=_DAY, help="The last day of the hold.")
+@click.option("--subject", default="", help="On this person only.")
+@click.option("--from", "first", type=_DAY, help="On records from this day of UTC on.")
+@click.option("--to", "last", type=_DAY, help="On records up to this day of UTC.")
+def add_hold(path: Path, *, until: datetime.datetime, first: Day, last: Day, **wanted: str) -> None:
+    """Begin a hold, and print its id.
+
+    \b
+    Example:
+      camrelay audit hold add --reason "case 4711" --approver "A. Judge" --until 2027-03-31 --subject ana
+    """
+    days = {"ends": _spell(until), "first": _spell(first), "last": _spell(last)}
+    click.echo(ask(path, "POST", "/v1/audit/holds", {**wanted, **days})["id"])
+
+
+@hold.command("list")
+@CONFIG
+def list_holds(path: Path) -> None:
+    """Print what is held today, as JSON."""
+    click.echo(msgspec.json.format(msgspec.json.encode(ask(path, "GET", "/v1/audit/holds")["holds"])))
+
+
+@hold.command("remove")
+@CONFIG
+@click.argument("id")
+def remove_hold(path: Path, id: str) -> None:
+    """End a hold."""
+    ask(path, "DELETE", f"/v1/audit/holds/{id}")
 
 
 @audit.command("purge")
@@ -158,6 +241,10 @@ def purge(path: Path, older_than: str) -> None:
     click.echo(f"{len(days)} days before {before} are purged")
 
 
+def _spell(day: Day) -> str:
+    return "" if day is None else f"{day:%Y-%m-%d}"
+
+
 def _today() -> datetime.date:
     return datetime.datetime.now(datetime.UTC).date()
 
@@ -166,6 +253,8 @@ def _today() -> datetime.date:
 def _disk() -> Iterator[None]:
     try:
         yield
+    except BlockingIOError:
+        raise
     except OSError as error:
         raise AuditUnavailable(error.strerror or "the disk failed") from None
 

@@ -74,6 +74,7 @@ function fail(error) {
     page.hidden = true;
     return showEmpty(say("record.missing_title"), say("record.missing_hint"));
   }
+  find("again-for").hidden = error.code !== "confirm_required";
   page.querySelector(".fault").textContent = sayIfKnown(`record.problem.${error.code}`) ?? say("watched.failed");
 }
 
@@ -94,6 +95,9 @@ find("restrict").addEventListener("click", () => act(async () => {
 }));
 find("erase").addEventListener("click", () => find("sure").showModal());
 find("sure").addEventListener("close", () => find("sure").returnValue === "yes" && act(async () => {
+  const password = find("password").value;
+  find("password").value = "";
+  if (password) await ask("/v1/me/confirm", { method: "POST", body: JSON.stringify({ password }) });
   await ask(OWN, { method: "DELETE" });
   page.hidden = true;
   if (currentToken()) signIn(null);
