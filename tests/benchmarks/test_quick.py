@@ -22,6 +22,9 @@ COMMANDS = {
     "peers": ("p1_core_percent_camrelay", "p6_delay_p99_ms_camrelay", "p2_part_delay_p99_ms_camrelay"),
     "loadclient": ("p1_client_viewers_gro_on", "p1_client_viewers_gro_off"),
     "mixed": ("mixed_viewers", "mixed_reboots", "mixed_loop_lag_p99_ms"),
+    "faults": ("faults_worst_resume_s", "faults_bystander_delay_s"),
+    "mass_return": ("mass_return_s", "mass_return_lag_ms"),
+    "cycles": ("cycles",),
     "revoke": ("p8_sessions",),
     "auth": ("auth_hls_p99_us", "auth_token_p50_us", "auth_session_p50_us"),
     "audit": (
@@ -37,6 +40,8 @@ COMMANDS = {
 COUNTS = {
     "playback": ("hlsjs_direct_stalls", "ffmpeg_direct_warnings"),
     "hlsrules": ("hls_rule_failures", "hls_restarts"),
+    "faults": ("faults_viewers_lost",),
+    "cycles": ("cycles_threads_left", "cycles_descriptors_left", "cycles_processes_left"),
     "loadclient": ("p1_client_lost_gro_on", "p1_client_lost_gro_off"),
     "audit": ("audit_records_lost", "p10_throughput_delta_percent", "p10_p99_delta_percent"),
 }

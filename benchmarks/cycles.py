@@ -1,0 +1,172 @@
+"""What is left behind by cameras that connect and drop, thousands of times.
+
+Every camera is dropped with RST as soon as its first key frame has passed, and comes back at once. Some
+cycles go by first, for what fills up once; then threads, descriptors and processes of the relay with its
+workers are counted, and again when all cycles are over and every camera plays. Memory is read all the while,
+and a line is fitted through it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import math
+import statistics
+import sys
+import time
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from benchmarks.child import ChildFailed
+from benchmarks.command import Run, execute
+from benchmarks.faults.liar import Liar
+from benchmarks.feed import Feed
+from benchmarks.result import Curve, Plot
+from benchmarks.sampling import Usage, usage
+from benchmarks.servers.camrelay import Camrelay
+from camrelay.simulate.options import Picture
+
+OWED = {
+    "cycles": "cycles",
+    "cycles_threads_left": "threads",
+    "cycles_descriptors_left": "descriptors",
+    "cycles_processes_left": "processes",
+    "cycles_mb_per_1000": "MB",
+}
+
+QUICK = ["--cameras", "2", "--cycles", "20", "--before", "4"]
+
+#: From a drop to the camera's next key frame; beyond it the relay has given it up.
+_PATIENCE_S = 30.0
+
+_PICTURE = Picture(width=320, height=180, bitrate_bps=200_000, gop_pictures=25)
+
+
+class Impatient(Camrelay):
+    """Tries again at once: what is measured is cycles, and not how long it waits."""
+
+    def configure(self, cameras: Mapping[str, str]) -> list[str]:
+        command = super().configure(cameras)
+        with (self.directory / "camrelay.toml").open("a") as file:
+            file.write("[ingest]\nbackoff_min_s = 0.02\nbackoff_max_s = 0.05\nconnect_concurrency = 64\n")
+        return command
+
+
+class Reading(NamedTuple):
+    """The relay's memory after so many cycles."""
+
+    cycles: int
+    memory_mb: float
+
+
+class Cycles:
+    """Counts the cycles of all cameras together, and reads memory on the way."""
+
+    def __init__(self, run: Run, pid: int) -> None:
+        self.count = 0
+        self.readings: list[Reading] = []
+        self._run = run
+        self._pid = pid
+        self._every = max(1, run.options.cycles // 100)
+
+    def add(self) -> None:
+        """One more."""
+        self.count += 1
+        if self.count % self._every == 0:
+            self.readings.append(Reading(self.count, usage(self._pid).rss_bytes / 1e6))
+        if self.count % 200 == 0:
+            self._run.say(f"{self.count} cycles, {self.readings[-1].memory_mb:.1f} MB")
+
+
+async def key_frame(liar: Liar, since: float) -> None:
+    """Returns when a key frame has passed since then.
+
+    Raises:
+        ChildFailed: none does.
+    """
+    while liar.key_passed_at <= since:
+        if time.monotonic() > since + _PATIENCE_S:
+            raise ChildFailed(f"no picture {_PATIENCE_S:g} s after a camera was dropped")
+        await asyncio.sleep(0.01)
+
+
+async def drop(liar: Liar, cycles: Cycles, until: int) -> None:
+    """Drops one camera again and again until all cameras together have done so many cycles."""
+    while cycles.count < until:
+        began = time.monotonic()
+        liar.reset(refuse=False)
+        await key_frame(liar, began)
+        cycles.add()
+
+
+async def body(run: Run) -> None:
+    """The cycles, then the count."""
+    options = run.options
+    async with contextlib.AsyncExitStack() as stack:
+        feed = Feed(run.directory, run.cores.load, cameras=options.cameras, picture=_PICTURE)
+        await stack.enter_async_context(feed)
+        liars = [
+            await stack.enter_async_context(Liar(feed.url(number)))
+            for number in range(1, options.cameras + 1)
+        ]
+        server = Impatient(run.directory, run.cores.server)
+        names = [f"cam{number}" for number in range(1, options.cameras + 1)]
+        await server.start(dict(zip(names, (liar.url for liar in liars), strict=True)))
+        stack.push_async_callback(server.stop)
+        run.result.servers["camrelay"] = server.settings
+        cycles = Cycles(run, server.pid)
+
+        async def all_drop(until: int) -> Usage:
+            await asyncio.gather(*(drop(liar, cycles, until) for liar in liars))
+            await server.until_live(names)
+            return await settled(server.pid)
+
+        before = await all_drop(options.before)
+        after = await all_drop(options.before + options.cycles)
+        report(run, cycles, before, after)
+
+
+async def settled(pid: int) -> Usage:
+    """What is in use once nothing closes any more: twice the same, a second apart."""
+    counted = usage(pid)
+    for _ in range(10):
+        await asyncio.sleep(1.0)
+        again = usage(pid)
+        if (again.descriptors, again.threads) == (counted.descriptors, counted.threads):
+            break
+        counted = again
+    return again
+
+
+def report(run: Run, cycles: Cycles, before: Usage, after: Usage) -> None:
+    """Figures and plot."""
+    result = run.result
+    result.figure("cycles", cycles.count - run.options.before, "cycles")
+    result.figure("cycles_threads_left", after.threads - before.threads, "threads")
+    result.figure("cycles_descriptors_left", after.descriptors - before.descriptors, "descriptors")
+    result.figure("cycles_processes_left", after.processes - before.processes, "processes")
+    readings = [each for each in cycles.readings if each.cycles > run.options.before]
+    slope = math.nan
+    if len({each.cycles for each in readings}) > 1:
+        slope = 1000 * statistics.linear_regression(*zip(*readings, strict=True)).slope
+    result.figure("cycles_mb_per_1000", None if math.isnan(slope) else slope, "MB", "too few cycles")
+    counts, memory = [float(each.cycles) for each in cycles.readings], [r.memory_mb for r in cycles.readings]
+    curve = Curve("relay and workers", counts, memory)
+    result.plots.append(Plot("cycles_memory", "Memory against cycles", "cycles", "RSS, MB", [curve]))
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Those of this command."""
+    parser.add_argument("--cameras", type=int, default=24, help="that drop side by side")
+    parser.add_argument("--cycles", type=int, default=2000, help="of all cameras together")
+    parser.add_argument("--before", type=int, default=1000, help="cycles before anything is counted")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command."""
+    return execute("cycles", __doc__, body, OWED, add_options, argv, quick=QUICK)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
