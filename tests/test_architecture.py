@@ -90,6 +90,8 @@ TOP = {
     "own_record",
     "keeping",
     "rights",
+    "sharing",
+    "share_views",
     "snapshots",
     "remote",
     "lineup",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,6 +31,12 @@ class Stage:
     async def detach(self, channel: Channel) -> None:
         self.events.append(f"-{channel.camera.id}")
 
+    async def changed(self, camera: config.Camera) -> None:
+        self.events.append(f"~{camera.id}")
+
+    async def removed(self, camera: str) -> None:
+        self.events.append(f"x{camera}")
+
 
 @pytest.fixture
 def stage() -> Stage:
@@ -44,9 +51,19 @@ async def store(tmp_path: Path) -> AsyncIterator[CameraStore]:
     await database.close()
 
 
+def hooks(stage: Stage) -> dict[str, Any]:
+    """What a lineup is told to tell."""
+    return {
+        "attach": stage.attach,
+        "detach": stage.detach,
+        "changed": stage.changed,
+        "removed": stage.removed,
+    }
+
+
 @pytest.fixture
 async def lineup(stage: Stage, store: CameraStore) -> Lineup:
-    made = Lineup(config.Config(camera=(FIXED,)), store, attach=stage.attach, detach=stage.detach)
+    made = Lineup(config.Config(camera=(FIXED,)), store, **hooks(stage))
     await made.open()
     return made
 
@@ -59,7 +76,7 @@ async def test_a_new_camera_connects_and_is_there_after_a_restart(
     assert stage.events == ["+door", "+gate"]
     assert lineup.camera("gate") == NEW
 
-    again = Lineup(config.Config(camera=(FIXED,)), store, attach=stage.attach, detach=stage.detach)
+    again = Lineup(config.Config(camera=(FIXED,)), store, **hooks(stage))
     await again.open()
 
     assert list(again.channels) == ["door", "gate"]
@@ -75,7 +92,18 @@ async def test_a_new_title_leaves_the_stream_alone(lineup: Lineup, stage: Stage)
     assert changed is channel
     assert channel.camera.title == "The gate"
     assert channel.camera.password == "S3cret"
-    assert stage.events == ["+door", "+gate"]
+    assert stage.events == ["+door", "+gate", "~gate"]
+
+
+async def test_a_step_of_visibility_is_told_and_leaves_the_stream_alone(
+    lineup: Lineup, stage: Stage
+) -> None:
+    """Whoever may still watch goes on; only what is public is another stream, because caches may keep it."""
+    await lineup.add(NEW)
+    await lineup.change("gate", {"visibility": "shared"})
+    await lineup.change("gate", {"visibility": "members"})
+
+    assert stage.events == ["+door", "+gate", "~gate", "~gate"]
 
 
 @pytest.mark.parametrize("change", [{"url": "rtsp://192.168.1.9/"}, {"visibility": "public"}])
@@ -96,7 +124,7 @@ async def test_removing_forgets_it(lineup: Lineup, stage: Stage, store: CameraSt
 
     await lineup.remove("gate")
 
-    assert stage.events[-1] == "-gate"
+    assert stage.events[-2:] == ["-gate", "xgate"]
     assert lineup.camera("gate") is None
     assert await store.cameras() == []
 

@@ -77,15 +77,24 @@ async def test_a_stranger_who_tries_everything_meets_no_fault(start_relay: Start
         *(sys.executable, "-m", "schemathesis.cli", "run", relay.url("/v1/openapi.json")),
         *("--header", f"Authorization: Bearer {token}"),
         *("--checks", "not_a_server_error,status_code_conformance,content_type_conformance"),
-        *("--checks", "response_schema_conformance", "--phases", "coverage,fuzzing"),
+        *("--checks", "response_schema_conformance", "--phases", "fuzzing"),
         # These wait for a network; what they take and give is held to its types by tests of their own.
-        *("--exclude-path-regex", "discover|probe", "--max-examples", "15", "--seed", "1"),
-        *("--generation-database", "none", "--suppress-health-check", "all", "--max-time", "12"),
+        *(
+            "--exclude-path-regex",
+            "discover|probe",
+            "--max-examples",
+            "10",
+            "--max-time",
+            "20",
+            "--seed",
+            "1",
+        ),
+        *("--generation-database", "none", "--suppress-health-check", "all"),
         cwd=relay.folder,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    output, _ = await asyncio.wait_for(process.communicate(), 90)
 
     assert process.returncode == 0, output.decode()[-6000:]
     assert re.search(rb"[1-9]\d* generated", output), output.decode()[-3000:]

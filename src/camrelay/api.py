@@ -16,7 +16,7 @@ from msgspec import UNSET, Meta, UnsetType
 from camrelay import config
 from camrelay.auth.account import Account, Role, Tier
 from camrelay.auth.share import Visibility
-from camrelay.errors import AccessDenied, BadRequest, NotFound
+from camrelay.errors import AccessDenied, BadRequest, NotFound, PublishUnconfirmed
 from camrelay.fanout.hub import Hub
 from camrelay.lineup import Channel, Lineup
 from camrelay.model import CameraState
@@ -63,6 +63,8 @@ class CameraChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     connect: Literal["always", "on_demand"] | UnsetType = UNSET
     tls_fingerprint: config.Fingerprint | UnsetType = UNSET
     visibility: Visibility | UnsetType = UNSET
+    #: Has to be true when this makes the camera public.
+    confirm_public: bool = False
 
 
 class SessionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -196,7 +198,10 @@ class Api:
         fields = {
             name: value for name, value in msgspec.structs.asdict(changes).items() if value is not UNSET
         }
-        return json_response(self._view(await self._lineup.change(request.match_info["camera"], fields)))
+        channel = self._lineup.channels[request.match_info["camera"]]
+        if not fields.pop("confirm_public") and changes.visibility is Visibility.PUBLIC:
+            _check_public_already(channel.camera)
+        return json_response(self._view(await self._lineup.change(channel.camera.id, fields)))
 
     async def remove_camera(self, request: web.Request) -> web.Response:
         """Ends a camera with everything that hangs on it."""
@@ -245,3 +250,14 @@ class Api:
 
     def _view(self, channel: Channel) -> CameraView:
         return camera_view(channel.camera, channel.hub, self._viewers(channel.camera.id))
+
+
+def _check_public_already(camera: config.Camera) -> None:
+    """Passes a camera that is public; PublishUnconfirmed names what would become so."""
+    if camera.visibility != "public":
+        named = [f"the title “{camera.title or camera.id}”"]
+        named += [f"the description “{camera.description}”"] * bool(camera.description)
+        raise PublishUnconfirmed(
+            f"Everybody could see the live picture, snapshots of it, {', '.join(named)} and the local time "
+            f"in {camera.time_zone}. Send confirm_public to publish that."
+        )

@@ -27,6 +27,7 @@ from camrelay.auth.keys import KeyRing
 from camrelay.auth.lease import Handle, HandleKind
 from camrelay.auth.password import Passwords
 from camrelay.auth.revocation import RevocationFile
+from camrelay.auth.share import Book
 from camrelay.auth.websession import WebSessions
 from camrelay.camera_store import CameraStore
 from camrelay.database import Database
@@ -52,6 +53,8 @@ from camrelay.refusal_store import RefusalStore
 from camrelay.rights import Rights
 from camrelay.sealing import Seal, load_key
 from camrelay.server import Route, build, guarded, listen, port_of
+from camrelay.share_store import ShareStore
+from camrelay.sharing import Sharing
 from camrelay.snapshots import Snapshots
 
 logger = logging.getLogger("camrelay.server")
@@ -76,12 +79,14 @@ class App:
         self.http_port = 0
         self._log = AccessLog(directory, options.audit)
         self._keys = KeyRing(directory / KEYS)
+        self._book = Book()
         self._gate = Gate(
             options.auth,
             self._keys,
             RevocationFile(directory / REVOCATIONS),
             lambda camera: self._lineup.camera(camera),
             self._log.append,
+            book=self._book,
             trusted_proxies=options.server.trusted_proxies,
             hls_idle_timeout_s=options.hls.idle_timeout_s,
         )
@@ -95,11 +100,28 @@ class App:
         self._budget = Budget(RefusalStore(self._database), self._seal)
         self._fleet = Fleet(options.ingest, options.egress, budget=self._budget)
         cameras = CameraStore(self._database, self._seal)
-        self._lineup = Lineup(options, cameras, attach=self._attach, detach=self._detach)
+        self._lineup = Lineup(
+            options,
+            cameras,
+            attach=self._attach,
+            detach=self._detach,
+            changed=lambda camera: self._sharing.camera_changed(camera),
+            removed=lambda camera: self._sharing.camera_removed(camera),
+        )
         self._accounts = AccountStore(self._database, self._seal)
         self._passwords = Passwords()
         self._web_sessions = WebSessions(
             self._accounts, lambda id: self._gate.revoke(Handle(HandleKind.WEB_SESSION, id))
+        )
+        self._sharing = Sharing(
+            ShareStore(self._database),
+            self._book,
+            self._lineup,
+            self._accounts,
+            self._passwords,
+            self._gate,
+            self._keys,
+            options.auth,
         )
         self._decoder = Decoder()
         self._scout = Scout(
@@ -124,6 +146,7 @@ class App:
             await self._fleet.start()
             await self._database.open()
             await self._budget.open()
+            await self._sharing.open()
             await self._lineup.open()
             everybody = await self._accounts.accounts()
             await self._keeper.forget_again((each.id, each.created_us) for each in everybody)
@@ -222,6 +245,7 @@ class App:
             *accounts.routes(),
             *administration.routes(),
             *finder.routes(),
+            *self._sharing.routes(),
             *Rights(self._gate, self._keys, self._options.auth).routes(),
             *self._record_routes(),
             *(Route(*route) for route in pages.routes()),

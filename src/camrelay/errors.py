@@ -31,6 +31,7 @@
     │   ├── ScopeDenied              a sound token that does not reach this camera or action
     │   ├── SignInFailed             not these credentials, or not yet
     │   ├── NotConfirmed             signed in, and the password has to be given once more
+    │   ├── LinkPassword             a share link that wants a password, or another one
     │   └── SessionEnded             the media session was good once and is over
     ├── ViewerError                  the viewer's request
     │   ├── BadRequest
@@ -38,6 +39,7 @@
     │   ├── NegotiationFailed        no common codec, bad SDP
     │   ├── PreconditionFailed
     │   ├── CameraExists             the id of a new camera is taken
+    │   ├── PublishUnconfirmed       what would become public has to be confirmed first
     │   ├── NameTaken                somebody else's, or used before
     │   └── NotFound
     ├── NotReady                     right request, wrong moment: say when to try again
@@ -252,6 +254,12 @@ class NotConfirmed(AccessDenied):
     code = "confirm_required"
 
 
+class LinkPassword(AccessDenied):
+    """A share link's password is missing or wrong."""
+
+    code = "link_password"
+
+
 class SessionEnded(AccessDenied):
     """The media session existed and is over: expired, revoked or closed."""
 
@@ -304,6 +312,12 @@ class CameraExists(ViewerError):
     """The id of a new camera is taken."""
 
     code = "camera_exists"
+
+
+class PublishUnconfirmed(ViewerError):
+    """A camera is not made public by accident; the text names what would be."""
+
+    code = "publish_unconfirmed"
 
 
 class NameTaken(ViewerError):

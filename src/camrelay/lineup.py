@@ -21,7 +21,7 @@ from camrelay.model import CameraId
 #: What a camera's stream, or who may have it, depends on; a change of anything else leaves viewers alone.
 _STREAM_FIELDS = (
     *("url", "username", "password", "transport", "tls_fingerprint"),
-    *("connect", "visibility", "tenant", "owner"),
+    *("connect", "tenant", "owner"),
 )
 
 
@@ -39,6 +39,8 @@ class Lineup:
     Args:
         attach: connects a new channel to ingest and outputs.
         detach: disconnects it again and ends its viewings.
+        changed: is told of a camera that has other options and the stream it had.
+        removed: is told the id of a camera that is gone for good.
     """
 
     def __init__(
@@ -48,12 +50,16 @@ class Lineup:
         *,
         attach: Callable[[Channel], None],
         detach: Callable[[Channel], Awaitable[None]],
+        changed: Callable[[config.Camera], Awaitable[None]],
+        removed: Callable[[str], Awaitable[None]],
     ) -> None:
         self._options = options
         self._store = store
         self._egress = EgressPolicy(options.egress)
         self._attach = attach
         self._detach = detach
+        self._changed = changed
+        self._removed = removed
         self._channels: dict[str, Channel] = {}
         self._fixed = {camera.id for camera in options.camera}
 
@@ -101,8 +107,9 @@ class Lineup:
         camera = msgspec.structs.replace(channel.camera, **fields)
         self._check(camera)
         await self._store.change_camera(camera)
-        if all(getattr(camera, name) == getattr(channel.camera, name) for name in _STREAM_FIELDS):
+        if _has_same_stream(camera, channel.camera):
             channel.camera = camera
+            await self._changed(camera)
             return channel
         await self._end(channel)
         return self._begin(camera)
@@ -117,6 +124,7 @@ class Lineup:
         channel = self._registered(camera_id)
         await self._store.remove_camera(camera_id)
         await self._end(channel)
+        await self._removed(camera_id)
 
     async def remove_all_of(self, owner: str) -> None:
         """Removes every camera of an account.
@@ -151,3 +159,10 @@ class Lineup:
     async def _end(self, channel: Channel) -> None:
         del self._channels[channel.camera.id]
         await self._detach(channel)
+
+
+def _has_same_stream(one: config.Camera, other: config.Camera) -> bool:
+    # Caches may keep what is public, so that is another stream; other steps of visibility are not.
+    if (one.visibility == "public") != (other.visibility == "public"):
+        return False
+    return all(getattr(one, name) == getattr(other, name) for name in _STREAM_FIELDS)

@@ -67,13 +67,7 @@ def _operation(route: Route, schema_of: dict[Any, dict[str, Any]]) -> dict[str, 
     found: dict[str, Any] = {
         "operationId": getattr(route.handler, "__name__", route.path),
         "summary": (inspect.getdoc(route.handler) or "").split("\n\n")[0].replace("\n", " "),
-        "responses": {
-            str(route.status): _answer(route, schema_of),
-            "default": {
-                "description": "An error (RFC 9457).",
-                "content": {"application/problem+json": {"schema": schema_of[Problem]}},
-            },
-        },
+        "responses": _answers(route, schema_of),
     }
     if names:
         found["parameters"] = [
@@ -86,7 +80,11 @@ def _operation(route: Route, schema_of: dict[Any, dict[str, Any]]) -> dict[str, 
     return found
 
 
-def _answer(route: Route, schema_of: dict[Any, dict[str, Any]]) -> dict[str, Any]:
-    if route.gives is None:
-        return {"description": "Done." if route.status == 204 else "See the documentation."}
-    return {"description": "Done.", "content": {"application/json": {"schema": schema_of[route.gives]}}}
+def _answers(route: Route, schema_of: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+    if route.gives is None and route.status == 200:
+        return {"default": {"description": "Not JSON, or not described yet; see the documentation."}}
+    done: dict[str, Any] = {"description": "Done."}
+    if route.gives is not None:
+        done["content"] = {"application/json": {"schema": schema_of[route.gives]}}
+    problem = {"application/problem+json": {"schema": schema_of[Problem]}}
+    return {str(route.status): done, "default": {"description": "An error (RFC 9457).", "content": problem}}
