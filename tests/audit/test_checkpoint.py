@@ -13,6 +13,7 @@ from camrelay.audit.checkpoint import (
     NOTE_LIMIT,
     Checkpoint,
     read_checkpoint,
+    read_verifier_key,
     sign_checkpoint,
     verifier_key,
 )
@@ -52,6 +53,27 @@ def test_a_note_of_the_go_implementation() -> None:
         read_checkpoint(note, {"PeterNeumann": key})
     with pytest.raises(ChainBroken, match="signature of PeterNeumann is wrong"):
         read_checkpoint(note.replace("answer", "question"), {"PeterNeumann": key})
+
+
+def test_a_verifier_key_is_read_again() -> None:
+    """The one of the format's own example; what is changed, cut, or of another kind is none."""
+    text = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
+    name, key = read_verifier_key(text)
+    assert verifier_key(name, key) == text
+    for other in (
+        "",
+        "PeterNeumann",
+        "PeterNeumann+c74f20a3",
+        text[:-4],
+        text.replace("+c7", "+c8"),
+        text.replace("Peter", "Petra"),
+        text.replace("+ARpc", "+AhpC"),
+        text.replace("+ARpc", "+é"),
+        text.replace("PeterNeumann", "Peter Neumann"),
+        "PeterNeumann+c74f20a3+GlzZBxQ8OExB6DDFvOEqqIF+xWSaqr8sMTiLNbLXRNY=",
+    ):
+        with pytest.raises(ChainBroken, match="verifier key"):
+            read_verifier_key(other)
 
 
 def test_others_may_sign_too() -> None:

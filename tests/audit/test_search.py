@@ -10,9 +10,8 @@ import pytest
 from audit_builders import DAY_US, NOON_US, make_start, write_log
 from camrelay.audit.archive import log_files
 from camrelay.audit.chain import leaf_hash, verify_inclusion
-from camrelay.audit.checkpoint import read_checkpoint, verifier_key
 from camrelay.audit.search import Manifest, prove, search
-from camrelay.audit.signer import CHECKPOINTS, Signer
+from camrelay.audit.signer import CHECKPOINTS, Signer, Verifier
 from camrelay.errors import ChainBroken
 
 
@@ -37,12 +36,12 @@ def directory(tmp_path: Path) -> Path:
 
 def verify(manifest: Manifest, signer: Signer) -> int:
     """What somebody with the public key does; how many lines are proven."""
-    assert manifest.key == verifier_key(signer.name, signer.keys[signer.name])
+    assert manifest.key == signer.text
     proven = 0
     for proof in manifest.proofs:
         if proof.checkpoint is None:
             continue
-        checkpoint = read_checkpoint(manifest.checkpoints[proof.checkpoint], signer.keys)
+        (checkpoint,) = Verifier.parse(manifest.key).read([manifest.checkpoints[proof.checkpoint]])
         assert checkpoint.origin == f"{manifest.log}/{proof.day}"
         hashes = [bytes.fromhex(each) for each in proof.hashes]
         leaf = leaf_hash(proof.line.encode())

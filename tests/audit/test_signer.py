@@ -17,6 +17,7 @@ from camrelay.audit.signer import (
     CHECKPOINTS,
     KEY,
     Signer,
+    Verifier,
     append_note,
     cut_torn_note,
     one_line,
@@ -60,6 +61,18 @@ def test_what_is_signed_is_read_again() -> None:
     assert make_signer(1).read([note]) == [Checkpoint(make_signer(1).origin(DAY), 1, tree.root())]
     with pytest.raises(ChainBroken):
         make_signer(2).read([note])
+
+
+def test_whoever_has_the_public_key_can_check() -> None:
+    """Nothing else; a key that is not named after itself is no log's."""
+    signer = make_signer(1)
+    note = signer.sign(DAY, Tree([b"x" * 32]))
+    verifier = Verifier.parse(signer.text)
+    assert (verifier.name, verifier.text) == (signer.name, signer.text)
+    assert verifier.read([note]) == signer.read([note])
+    assert not hasattr(verifier, "sign")
+    with pytest.raises(ChainBroken, match="no access log"):
+        Verifier.parse("PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW")
 
 
 def test_notes_are_kept_in_order(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import msgspec
 
 from camrelay.audit.chain import EMPTY_ROOT, Header, Tree, verify_header, verify_lines
 from camrelay.audit.checkpoint import Checkpoint
-from camrelay.audit.signer import PURGED, Signer, read_notes
+from camrelay.audit.signer import PURGED, Verifier, read_notes
 from camrelay.errors import ChainBroken
 
 _LEAF_BYTES = 32
@@ -100,7 +100,9 @@ def header(path: Path) -> Header:
     return msgspec.json.decode(line, type=Header)
 
 
-def verify(directory: Path, signer: Signer, checkpoints: Iterable[Checkpoint], since: str = "") -> Verified:
+def verify(
+    directory: Path, verifier: Verifier, checkpoints: Iterable[Checkpoint], since: str = ""
+) -> Verified:
     """Checks the log from a day on; that day is taken to follow the one before it.
 
     Of a day that was purged there is its last root, which the next day has to begin with.
@@ -108,8 +110,8 @@ def verify(directory: Path, signer: Signer, checkpoints: Iterable[Checkpoint], s
     Raises:
         ChainBroken: naming file and line of the first deviation; `first` and `last` are positions there.
     """
-    by_day = _by_day(signer, checkpoints)
-    purged = _by_day(signer, signer.read(read_notes(directory, PURGED)))
+    by_day = _by_day(verifier, checkpoints)
+    purged = _by_day(verifier, verifier.read(read_notes(directory, PURGED)))
     files = {day_of(path): path for path in log_files(directory)}
     found = Verified()
     before: Path | None = None
@@ -119,7 +121,7 @@ def verify(directory: Path, signer: Signer, checkpoints: Iterable[Checkpoint], s
             continue
         signed = by_day.get(day, [])
         if day in files:
-            found.tree = _verify_day(files[day], signer, signed, before, previous)
+            found.tree = _verify_day(files[day], verifier, signed, before, previous)
             found.days += 1
             found.lines += found.tree.size
             found.unsigned = found.tree.size - max((checkpoint.size for checkpoint in signed), default=0)
@@ -129,7 +131,9 @@ def verify(directory: Path, signer: Signer, checkpoints: Iterable[Checkpoint], s
     return found
 
 
-def verify_with(directory: Path, signer: Signer, saved: Sequence[Checkpoint], since: str = "") -> Verified:
+def verify_with(
+    directory: Path, verifier: Verifier, saved: Sequence[Checkpoint], since: str = ""
+) -> Verified:
     """Checks the log against its own checkpoints and against saved ones, which were kept elsewhere.
 
     Where both cannot be true the saved ones are: whoever has the key can sign another history, and would
@@ -139,12 +143,12 @@ def verify_with(directory: Path, signer: Signer, saved: Sequence[Checkpoint], si
         ChainBroken: as `verify`.
     """
     # Notes before lines: a running relay may add to both, and a note never precedes its lines.
-    own = signer.read(read_notes(directory))
+    own = verifier.read(read_notes(directory))
     try:
-        return verify(directory, signer, [*saved, *own], since)
+        return verify(directory, verifier, [*saved, *own], since)
     except ChainBroken:
         if saved:
-            verify(directory, signer, saved, since)
+            verify(directory, verifier, saved, since)
         raise
 
 
@@ -159,18 +163,18 @@ def _verify_purged(day: str, signed: list[Checkpoint], purged: list[Checkpoint])
     return root
 
 
-def _by_day(signer: Signer, checkpoints: Iterable[Checkpoint]) -> dict[str, list[Checkpoint]]:
+def _by_day(verifier: Verifier, checkpoints: Iterable[Checkpoint]) -> dict[str, list[Checkpoint]]:
     by_day = defaultdict(list)
     for checkpoint in checkpoints:
         name, _, day = checkpoint.origin.rpartition("/")
-        if name != signer.name:
+        if name != verifier.name:
             raise ChainBroken(f"a checkpoint is of another log: {checkpoint.origin}")
         by_day[day].append(checkpoint)
     return by_day
 
 
 def _verify_day(
-    path: Path, signer: Signer, signed: list[Checkpoint], before: Path | None, previous: Checkpoint | None
+    path: Path, verifier: Verifier, signed: list[Checkpoint], before: Path | None, previous: Checkpoint | None
 ) -> Tree:
     try:
         tree = verify_lines(Lines(path), signed, stored=Leaves(path))
@@ -183,7 +187,7 @@ def _verify_day(
         added = first.previous_size
         raise ChainBroken(f"{before.name}: line {added} was added when the day was over", first=added)
     try:
-        verify_header(first.line(), signer.name, day_of(path), previous.size, previous.root)
+        verify_header(first.line(), verifier.name, day_of(path), previous.size, previous.root)
     except ChainBroken as broken:
         raise ChainBroken(f"{path.name}: line 0: {broken}") from None
     return tree

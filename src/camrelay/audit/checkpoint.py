@@ -72,6 +72,22 @@ def verifier_key(name: str, key: Ed25519PublicKey) -> str:
     return f"{name}+{_key_hash(name, key).hex()}+{encoded}"
 
 
+def read_verifier_key(text: str) -> tuple[str, Ed25519PublicKey]:
+    """Name and key of a verifier key; ChainBroken when it is none, or of another kind than Ed25519."""
+    name, plus, rest = text.partition("+")
+    digest, more, encoded = rest.partition("+")
+    try:
+        raw = base64.b64decode(encoded, validate=True)
+        key = Ed25519PublicKey.from_public_bytes(raw.removeprefix(_ED25519))
+    except ValueError:
+        raise ChainBroken("not a verifier key") from None
+    if not plus or not more or not _NAME.fullmatch(name) or raw[:1] != _ED25519:
+        raise ChainBroken("not a verifier key")
+    if digest != _key_hash(name, key).hex():
+        raise ChainBroken("that verifier key is not whole")
+    return name, key
+
+
 def _key_hash(name: str, key: Ed25519PublicKey) -> bytes:
     return hashlib.sha256(name.encode() + b"\n" + _ED25519 + key.public_bytes_raw()).digest()[:4]
 

@@ -15,7 +15,6 @@ import msgspec
 
 from camrelay.audit.archive import Lines, day_of, log_files, log_path
 from camrelay.audit.chain import Tree, inclusion_proofs, leaf_hash
-from camrelay.audit.checkpoint import verifier_key
 from camrelay.audit.record import Record, parse
 from camrelay.audit.signer import Signer, read_notes
 from camrelay.errors import BadRecord, ChainBroken
@@ -113,8 +112,7 @@ def prove(directory: Path, signer: Signer, found: Iterable[Found]) -> Manifest:
             proven = _prove_day(log_path(directory, day), signer, note, [one.position for one in records])
             checkpoints.append(note)
         proofs += [_proof(one, proven.get(one.position), len(checkpoints) - 1) for one in records]
-    key = verifier_key(signer.name, signer.keys[signer.name])
-    return Manifest(signer.name, key, checkpoints, proofs)
+    return Manifest(signer.name, signer.text, checkpoints, proofs)
 
 
 def _prove_day(path: Path, signer: Signer, note: str, positions: Sequence[int]) -> dict[int, list[bytes]]:

@@ -10,13 +10,21 @@ import binascii
 import hashlib
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from camrelay.audit.chain import Tree
-from camrelay.audit.checkpoint import Checkpoint, read_checkpoint, sign_checkpoint
+from camrelay.audit.checkpoint import (
+    Checkpoint,
+    read_checkpoint,
+    read_verifier_key,
+    sign_checkpoint,
+    verifier_key,
+)
 from camrelay.audit.file import LogFile
+from camrelay.errors import ChainBroken
 from camrelay.sealing import load_key
 
 KEY = "audit.key"
@@ -25,35 +33,56 @@ CHECKPOINTS = "checkpoints.txt"
 PURGED = "purged.txt"
 
 
-class Signer:
-    """A log's identity: its name follows from its key, so a log that was made anew has another one."""
+class Verifier:
+    """A log's identity, for whoever only checks it: its name follows from its key, so a new log has another.
+
+    Args:
+        key: the log's public key.
+    """
+
+    def __init__(self, key: Ed25519PublicKey) -> None:
+        digest = hashlib.sha256(key.public_bytes_raw()).digest()
+        self.name = f"camrelay-{digest[:8].hex()}"
+        self._public = key
+
+    @classmethod
+    def parse(cls, text: str) -> Verifier:
+        """The verifier of a C2SP verifier key, as `text` of another; ChainBroken when it is none."""
+        name, key = read_verifier_key(text)
+        verifier = cls(key)
+        if verifier.name != name:
+            raise ChainBroken("that key belongs to no access log")
+        return verifier
+
+    @property
+    def text(self) -> str:
+        """The public key as people hand it on."""
+        return verifier_key(self.name, self._public)
+
+    def origin(self, day: str) -> str:
+        """The tree of a day, as checkpoints name it."""
+        return f"{self.name}/{day}"
+
+    def read(self, notes: Iterable[str]) -> list[Checkpoint]:
+        """Checks notes; ChainBroken when one is not this log's."""
+        return [read_checkpoint(note, {self.name: self._public}) for note in notes]
+
+
+class Signer(Verifier):
+    """What the log itself is besides: it has the private key."""
 
     def __init__(self, key: Ed25519PrivateKey) -> None:
+        super().__init__(key.public_key())
         self._key = key
-        digest = hashlib.sha256(key.public_key().public_bytes_raw()).digest()
-        self.name = f"camrelay-{digest[:8].hex()}"
 
     @classmethod
     def load(cls, directory: Path) -> Signer:
         """The signer of the log in a directory, made at first start; ConfigError when its file is unfit."""
         return cls(Ed25519PrivateKey.from_private_bytes(load_key(directory / KEY)))
 
-    @property
-    def keys(self) -> dict[str, Ed25519PublicKey]:
-        """What `read_checkpoint` takes."""
-        return {self.name: self._key.public_key()}
-
-    def origin(self, day: str) -> str:
-        """The tree of a day, as checkpoints name it."""
-        return f"{self.name}/{day}"
-
     def sign(self, day: str, tree: Tree) -> str:
         """A note over the tree of a day so far."""
         return sign_checkpoint(Checkpoint(self.origin(day), tree.size, tree.root()), self.name, self._key)
-
-    def read(self, notes: list[str]) -> list[Checkpoint]:
-        """Checks notes; ChainBroken when one is not this log's."""
-        return [read_checkpoint(note, self.keys) for note in notes]
 
 
 def append_note(directory: Path, note: str, name: str = CHECKPOINTS) -> None:

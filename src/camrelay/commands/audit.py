@@ -11,16 +11,16 @@ from pathlib import Path
 import click
 import msgspec
 
-from camrelay.audit import archive, offline, retention, table
+from camrelay.audit import archive, dictionary, offline, retention, table
 from camrelay.audit import erasure as erasing
 from camrelay.audit.people import opened
 from camrelay.audit.search import prove, search
-from camrelay.audit.signer import KEY, Signer, saved_notes
 from camrelay.auth.mint import parse_duration
+from camrelay.commands import evidence
 from camrelay.commands.asking import ask
 from camrelay.commands.common import CONFIG, load
 from camrelay.durable import replace
-from camrelay.errors import AuditUnavailable, ConfigError, NotFound
+from camrelay.errors import AuditUnavailable, NotFound
 from camrelay.model import AccessEvent, EventType
 
 Day = datetime.datetime | None
@@ -39,36 +39,18 @@ def audit() -> None:
     """Check, prove, export and shorten the record of who watched."""
 
 
-@audit.command("verify")
-@CONFIG
-@click.option(
-    "--checkpoint",
-    "saved",
-    multiple=True,
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Checkpoints kept elsewhere: a copy of checkpoints.txt, or a log of camrelay serve.",
-)
-@click.option("--since", type=_DAY, help="Check from this day of UTC on.")
-def verify(path: Path, saved: tuple[Path, ...], since: datetime.datetime | None) -> None:
-    """Say whether the record is as it was signed, or where it first deviates (exit status 1).
+for command in (evidence.verify, evidence.key, evidence.check_proof):
+    audit.add_command(command)
+
+
+@audit.command("dictionary")
+def print_dictionary() -> None:
+    """Print what the record keeps, whose it is, what for and for how long.
 
     \b
-    Examples:
-      camrelay audit verify
-      camrelay audit verify --checkpoint /mnt/elsewhere/checkpoints.txt --since 2026-11-01
+    Example:  camrelay audit dictionary > docs/data-dictionary.md
     """
-    directory = Path(load(path).store.directory)
-    signer = _signer(directory)
-    notes = [note for file in saved for note in saved_notes(file.read_text(errors="replace"))]
-    if saved and not notes:
-        raise ConfigError("there is no checkpoint in the files that were named")
-    day = f"{since:%Y-%m-%d}" if since else ""
-    found = archive.verify_with(directory, signer, signer.read(notes), day)
-    click.echo(f"{signer.name}: {found.lines} lines of {found.days} days are as they were signed")
-    if found.unsigned:
-        click.echo(f"the last {found.unsigned} lines are newer than the last checkpoint")
-    if not saved:
-        click.echo("no checkpoint from elsewhere was named: this proves nothing against whoever has the disk")
+    click.echo(dictionary.markdown(), nl=False)
 
 
 @audit.command("proof")
@@ -81,7 +63,7 @@ def proof(path: Path, name: str) -> None:
     Example:  camrelay audit proof 9f86d081884c7d65
     """
     directory = Path(load(path).store.directory)
-    manifest = prove(directory, _signer(directory), search(directory, name=name))
+    manifest = prove(directory, evidence.signer(directory), search(directory, name=name))
     if not manifest.proofs:
         raise NotFound("no record has that id, nor has a viewing")
     click.echo(msgspec.json.format(msgspec.json.encode(manifest)))
@@ -113,7 +95,7 @@ def export(
       camrelay audit export --subject ana --format csv --proofs ana-proofs.json > ana.csv
     """
     directory = Path(load(path).store.directory)
-    signer = _signer(directory)
+    signer = evidence.signer(directory)
     with opened(directory) as people:
         wanted = people.pseudonyms(subject) if subject else None
         found = list(search(directory, camera=camera, people=wanted, from_us=_us(start) or 0, to_us=_us(end)))
@@ -237,7 +219,7 @@ def purge(path: Path, older_than: str) -> None:
         click.confirm(f"It is {today} and the record ends on {newest}. Is the clock right?", abort=True)
     before = str(today - datetime.timedelta(seconds=parse_duration(older_than)))
     with opened(directory) as people, _disk():
-        days = retention.purge(directory, _signer(directory), people, before)
+        days = retention.purge(directory, evidence.signer(directory), people, before)
     click.echo(f"{len(days)} days before {before} are purged")
 
 
@@ -261,14 +243,8 @@ def _disk() -> Iterator[None]:
 
 def _store(path: Path) -> Path:
     directory = Path(load(path).store.directory)
-    _signer(directory)
+    evidence.signer(directory)
     return directory
-
-
-def _signer(directory: Path) -> Signer:
-    if not (directory / KEY).exists():
-        raise ConfigError(f"no access log with its key in {directory}", hint="see [store] directory")
-    return Signer.load(directory)
 
 
 def _us(moment: datetime.datetime | None) -> int | None:
