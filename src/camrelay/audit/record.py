@@ -34,7 +34,7 @@ class Retention(enum.StrEnum):
     #: Who watched what.
     VIEWINGS = "viewings"
     #: What was done with the record itself, and with the right to watch.
-    DUTIES = "duties"
+    ACTS = "acts"
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -87,12 +87,12 @@ REGISTRY = {
     ),
     EventType.NODE_START: Rule(Durability.SOON, Retention.VIEWINGS, frozenset()),
     EventType.NODE_STOP: Rule(Durability.SOON, Retention.VIEWINGS, frozenset()),
-    EventType.READ: Rule(Durability.BEFORE_EFFECT, Retention.DUTIES, _ACT | {"about", "count"}),
-    EventType.ERASE: Rule(Durability.BEFORE_EFFECT, Retention.DUTIES, _ACT | {"count"}),
-    EventType.RESTRICT: Rule(Durability.BEFORE_EFFECT, Retention.DUTIES, _ACT | {"about", "reason"}),
-    EventType.HOLD_ADD: Rule(Durability.BEFORE_EFFECT, Retention.DUTIES, _ACT | {"about"}),
-    EventType.HOLD_REMOVE: Rule(Durability.BEFORE_EFFECT, Retention.DUTIES, _ACT | {"about", "reason"}),
-    EventType.PURGE: Rule(Durability.BEFORE_EFFECT, Retention.DUTIES, _ACT | {"count"}),
+    EventType.READ: Rule(Durability.BEFORE_EFFECT, Retention.ACTS, _ACT | {"about", "count"}),
+    EventType.ERASE: Rule(Durability.BEFORE_EFFECT, Retention.ACTS, _ACT | {"count"}),
+    EventType.RESTRICT: Rule(Durability.BEFORE_EFFECT, Retention.ACTS, _ACT | {"about", "reason"}),
+    EventType.HOLD_ADD: Rule(Durability.BEFORE_EFFECT, Retention.ACTS, _ACT | {"about"}),
+    EventType.HOLD_REMOVE: Rule(Durability.BEFORE_EFFECT, Retention.ACTS, _ACT | {"about", "reason"}),
+    EventType.PURGE: Rule(Durability.BEFORE_EFFECT, Retention.ACTS, _ACT | {"count"}),
 }
 
 OUTCOMES = frozenset({"allow", "deny", "error", "info"})
