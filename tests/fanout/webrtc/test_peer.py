@@ -268,6 +268,49 @@ class TestEnd:
 
         assert await ended(stage.viewers[0]) == EndReason.CLIENT_CLOSED
 
+    async def test_a_handshake_is_forgotten_once_its_keys_are_used(
+        self, stage: Stage, client: WhepClient, http: aiohttp.ClientSession
+    ) -> None:
+        """It takes more memory than everything else of a viewer. The end is still told."""
+        await client.join(http, URL)
+        (peer,) = stage.server._peers.values()
+        assert isinstance(peer, Peer)
+        remains = weakref.ref(peer._dtls)
+
+        client.report(lost=0, highest=0)
+        await client.until(lambda: peer._dtls is None)
+        await client.more_packets(5)
+        gc.collect()
+        assert remains() is None
+
+        stage.viewers[0].end(EndReason.REVOKED)
+        await asyncio.wait_for(client.closed.wait(), 10)
+
+    @pytest.mark.parametrize("stays", [True, False])
+    async def test_a_goodbye_that_cannot_be_checked_is_doubted(
+        self, http: aiohttp.ClientSession, client: WhepClient, monkeypatch: pytest.MonkeyPatch, stays: bool
+    ) -> None:
+        """Anybody could have sent it: who is still there keeps talking, who is not is soon forgotten."""
+        monkeypatch.setattr(peer_module, "_REPORT_INTERVAL_S", 0.05)
+        monkeypatch.setattr(peer_module, "_GOODBYE_S", 0.3)
+        async with Stage(PICTURE, listen="127.0.0.1:0") as stage:
+            await client.join(http, stage.url + URL)
+            (peer,) = stage.server._peers.values()
+            client.report(lost=0, highest=0)
+            await client.until(lambda: peer._dtls is None)  # type: ignore[attr-defined]
+
+            client.end_dtls()
+            ends = asyncio.get_running_loop().time() + 0.6
+            while stays and asyncio.get_running_loop().time() < ends:
+                heard = len(client.reports)
+                client.report(lost=0, highest=0)
+                await client.until(lambda heard=heard: len(client.reports) > heard)
+
+            if stays:
+                assert stage.viewers[0].end_reason is None
+            else:
+                assert await ended(stage.viewers[0]) == EndReason.CLIENT_GONE
+
     async def test_the_viewer_vanishes(
         self, http: aiohttp.ClientSession, client: WhepClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:

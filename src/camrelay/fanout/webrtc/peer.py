@@ -47,6 +47,12 @@ _PROFILES = [SRTP_AEAD_AES_128_GCM, SRTP_AES128_CM_SHA1_80]
 #: A flight of a DTLS handshake has at most about ten datagrams; more than that waiting is a flood.
 _DTLS_QUEUE = 32
 
+#: Who says goodbye when nobody can check that any more is gone if nothing else is heard from it for so long:
+#: some say something only with their reports, every 7.5 s at the latest (RFC 3550 §6.2).
+_GOODBYE_S = 8.0
+
+_ALERT = 21
+
 #: RFC 3550 §6.2: five seconds between reports, give or take half, so that viewers do not report in step.
 _REPORT_INTERVAL_S = 5.0
 
@@ -86,6 +92,10 @@ class _Pipe:
     def __init__(self, send: Callable[[bytes], None]) -> None:
         self._received: asyncio.Queue[bytes] = asyncio.Queue(_DTLS_QUEUE)
         self._send_now = send
+
+    def keep(self, kept: list[bytes]) -> None:
+        """From now on what is sent is put there instead."""
+        self._send_now = kept.append
 
     def put(self, data: bytes) -> None:
         with contextlib.suppress(asyncio.QueueFull):
@@ -155,12 +165,16 @@ class Peer:
         self._bad_intervals = 0
         self._timer: asyncio.TimerHandle | None = None
         self._pipe = _Pipe(self._send_dtls)
-        self._dtls = RTCDtlsTransport(self._pipe, [certificate])  # type: ignore[arg-type]  # see _Pipe
+        self._dtls: RTCDtlsTransport | None = RTCDtlsTransport(self._pipe, [certificate])  # type: ignore[arg-type]  # see _Pipe
         self._dtls._srtp_profiles = _PROFILES
         self._dtls.on("statechange", self._on_dtls_state)
+        #: The close_notify for the end, once the association is forgotten.
+        self._farewell: list[bytes] = []
         port.register(ufrag, self)
         fingerprints = [RTCDtlsFingerprint(*pair) for pair in offer.credentials.fingerprints]
-        self._task = self._loop.create_task(self._connect(fingerprints), name=f"connect {viewer.id}")
+        self._task = self._loop.create_task(
+            self._connect(self._dtls, fingerprints), name=f"connect {viewer.id}"
+        )
         viewer.on_end(self._close)
 
     @property
@@ -197,8 +211,14 @@ class Peer:
         self._port.send(reply.data, address)
 
     def receive_dtls(self, data: bytes) -> None:
-        """Takes a DTLS record."""
-        self._pipe.put(data)
+        """Takes a DTLS record; after the handshake that is a goodbye, or nothing."""
+        if self._dtls is not None:
+            self._pipe.put(data)
+        elif data[0] == _ALERT:
+            expires_s = self._loop.time() + _GOODBYE_S
+            self._agent.consented_s = min(
+                self._agent.consented_s, expires_s - self._options.consent_timeout_s
+            )
 
     def receive_rtcp(self, data: bytes) -> None:
         """Takes what the viewer reports and asks for."""
@@ -212,6 +232,8 @@ class Peer:
             return
         # libnice does not check again once connected, but it reports, and nobody else can.
         self._agent.consented_s = self._loop.time()
+        if self._dtls is not None:
+            self._forget_handshake(self._dtls)
         for message in feedback:
             match message:
                 case rtcp.Nack(ssrc=self._caster.ssrc):
@@ -244,20 +266,27 @@ class Peer:
             self._bad_intervals = 0
             self._caster.lag(sender)
 
-    async def _connect(self, fingerprints: list[RTCDtlsFingerprint]) -> None:
+    def _forget_handshake(self, dtls: RTCDtlsTransport) -> None:
+        """Lets go of 90 kB: a viewer that uses the keys has the last flight, and no other use for DTLS."""
+        self._dtls = None
+        dtls.remove_all_listeners()
+        self._pipe.keep(self._farewell)
+        _run_through(dtls.stop())
+
+    async def _connect(self, dtls: RTCDtlsTransport, fingerprints: list[RTCDtlsFingerprint]) -> None:
         """The handshake: until it is done nothing is sent, and it has a deadline."""
         try:
             async with asyncio.timeout(self._options.handshake_timeout_s):
-                await self._dtls.start(RTCDtlsParameters(fingerprints=fingerprints))
+                await dtls.start(RTCDtlsParameters(fingerprints=fingerprints))
         except TimeoutError:
             self.end(EndReason.NEGOTIATION_TIMEOUT)
             return
         # A failed handshake has changed the state, and with it ended the viewing.
         if self._viewer.end_reason is None:
-            self._start()
+            self._start(dtls)
 
-    def _start(self) -> None:
-        tls = self._dtls._ssl
+    def _start(self, dtls: RTCDtlsTransport) -> None:
+        tls = dtls._ssl
         address = self._agent.selected
         assert tls is not None
         assert address is not None, "a DTLS record comes from a proven address only"
@@ -296,6 +325,7 @@ class Peer:
         self._timer = self._loop.call_later(interval_s, self._report)
 
     def _on_dtls_state(self) -> None:
+        assert self._dtls is not None
         if self._dtls.state == "failed":
             self.end(EndReason.NEGOTIATION_TIMEOUT)
         elif self._dtls.state == "closed":
@@ -313,7 +343,10 @@ class Peer:
             self._port.send(self._sender.goodbye(), self._sender.address)
         if self._task is not asyncio.current_task():
             self._task.cancel()
-        _run_through(self._dtls.stop())
+        if self._dtls is not None:
+            _run_through(self._dtls.stop())
+        for datagram in self._farewell:
+            self._send_dtls(datagram)
         self._port.unregister(self._agent.ufrag)
         for address in self._agent.addresses:
             self._port.disprove(address, self)
