@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from camrelay import metrics
@@ -590,6 +591,20 @@ async def test_without_people_there_is_no_record(make: Any, monkeypatch: pytest.
     assert [viewing for viewing in told if viewing != "v1"] == ["v2", "v3"]
     # The refused start may have been on its way when the database came back: then its end is told as well.
     assert told.count("v1") in (0, 2)
+
+
+async def test_a_record_that_cannot_be_made_is_not_the_last(
+    make: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A defect refuses whom it meets, is said without quoting them, and the next is recorded."""
+    fixture = make()
+    await fixture.log.start()
+    with pytest.raises(AuditUnavailable):
+        await fixture.log.append(msgspec.structs.replace(start(1), address="canary"))
+    await fixture.log.append(start(2))
+    assert [viewing for _, viewing, _ in fixture.told()[1:]] == ["v2"]
+    assert "1 records could not be made (ValueError)" in caplog.text
+    assert "canary" not in caplog.text
 
 
 async def test_as_long_as_people_are_locked_refusals_come_at_once(

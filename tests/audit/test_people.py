@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import shutil
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator
@@ -19,6 +21,7 @@ from camrelay.audit.people import DATABASE, KEY, Identity, People, opened
 from camrelay.audit.record import Record, serialize
 from camrelay.errors import ChainBroken, ConfigError
 from camrelay.model import AccessEvent, EventType
+from camrelay.sealing import Seal
 
 MONTH_US = 31 * DAY_US
 
@@ -134,6 +137,43 @@ def test_the_key_of_a_day_is_destroyed_when_it_is_over(make: Make, tmp_path: Pat
     assert make().separate([make_event(3)], NOON_US + DAY_US)
 
 
+def test_a_store_stolen_after_the_day_tells_no_address(make: Make, tmp_path: Path) -> None:
+    """Case 70: not with any key that lies there, for any address of the network that is in the clear.
+
+    Stolen on the day it does: the planted address is found, so the search would find it.
+    """
+    make(IpMode.KEYED).separate([make_event()], NOON_US)
+    rng = random.Random(1)
+    addresses = [ip_address(f"203.0.113.{n}") for n in range(256)]
+    addresses += [ip_address(rng.getrandbits(32)) for _ in range(2000)]
+
+    def hits() -> set[str]:
+        store = Path(shutil.copytree(tmp_path / "store", tmp_path / "stolen", dirs_exist_ok=True))
+        database = sqlite3.connect(store / DATABASE)
+        (kept,) = database.execute("SELECT address_hash FROM sidecars ORDER BY event").fetchone()
+        seal = Seal((store / KEY).read_bytes())
+        keys = [(store / KEY).read_bytes()]
+        keys += [
+            bytes.fromhex(seal.open(key, f"day/{day}"))
+            for day, key in database.execute("SELECT day, key FROM day_keys")
+        ]
+        keys += [
+            bytes.fromhex(seal.open(key, "person/key"))
+            for (key,) in database.execute("SELECT key FROM people")
+        ]
+        database.close()
+        return {
+            str(address)
+            for address in addresses
+            for key in keys
+            if trace(address, IpMode.KEYED, key).address_hash == kept
+        }
+
+    assert hits() == {"203.0.113.77"}
+    make(IpMode.KEYED).separate([make_event(2, address="198.51.100.1")], NOON_US + DAY_US)
+    assert hits() == set()
+
+
 def test_the_key_of_the_day_outlives_a_remake_event(make: Make) -> None:
     """One address has one hash all day."""
     make().separate([make_event(1)], NOON_US)
@@ -222,6 +262,24 @@ def test_a_locked_database_is_an_error_of_the_disk(
         people.separate([make_event()], NOON_US)
     other.close()
     assert people.separate([make_event()], NOON_US)[0].person
+
+
+@pytest.mark.parametrize(
+    ("pragma", "error"), [("max_page_count = 1", "SQLITE_FULL"), ("query_only = ON", "SQLITE_READONLY")]
+)
+def test_a_full_or_read_only_database_is_an_error_of_the_disk(make: Make, pragma: str, error: str) -> None:
+    """Case 64: nothing of the batch is kept; with room again the next one is."""
+    people = make()
+    people.separate([make_event()], NOON_US)
+    assert people._database is not None
+    people._database.execute(f"PRAGMA {pragma}")
+    many = [make_event(n, subject=f"p{n}", agent="x" * 500) for n in range(50)]
+    with pytest.raises(OSError, match=error):
+        people.separate(many, NOON_US)
+    people._database.execute("PRAGMA max_page_count = 100000")
+    people._database.execute("PRAGMA query_only = OFF")
+    assert people.pseudonyms("p1") == set()
+    assert people.identify(people.separate(many, NOON_US))[1].subject == "p1"
 
 
 def test_a_failure_in_the_middle_leaves_nothing(make: Make) -> None:

@@ -210,7 +210,12 @@ class AccessLog:
     def _write_all(self) -> None:
         while (entries := self._next_entries()) is not None:
             if entries:
-                self._write(entries)
+                try:
+                    self._write(entries)
+                except Exception as error:
+                    # A thread that ended would put nothing on record any more. The text may quote somebody.
+                    logger.error("%d records could not be made (%s)", len(entries), type(error).__name__)
+                    self._tell(entries)
             if self._writer.sign_in_s() == 0:
                 self._writer.sign()
         try:
