@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import ssl
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -56,6 +57,7 @@ from camrelay.server import Route, build, guarded, listen, port_of
 from camrelay.share_store import ShareStore
 from camrelay.sharing import Sharing
 from camrelay.snapshots import Snapshots
+from camrelay.tls import Certificate, redirecting
 
 logger = logging.getLogger("camrelay.server")
 
@@ -75,6 +77,7 @@ class App:
         self._options = options
         self._runners: list[web.AppRunner] = []
         self._lag: asyncio.Task[None] | None = None
+        self._refreshing: asyncio.Task[None] | None = None
         self._is_ready = False
         self.http_port = 0
         self._log = AccessLog(directory, options.audit)
@@ -110,6 +113,10 @@ class App:
         )
         self._accounts = AccountStore(self._database, self._seal)
         self._passwords = Passwords()
+        self._certificate = None
+        if options.server.tls_certificate:
+            files = Path(options.server.tls_certificate), Path(options.server.tls_key)
+            self._certificate = Certificate(*files)
         self._web_sessions = WebSessions(
             self._accounts, lambda id: self._gate.revoke(Handle(HandleKind.WEB_SESSION, id))
         )
@@ -152,8 +159,14 @@ class App:
             await self._keeper.forget_again((each.id, each.created_us) for each in everybody)
             self._web_sessions.start()
             express = partial(ExpressRunner, find_viewer=self._gate.running, find_answer=self._hls.find)
-            viewers = await self._listen(build(self._routes()), options.server.listen, express)
+            tls = self._certificate.context if self._certificate else None
+            viewers = await self._listen(build(self._routes()), options.server.listen, express, tls)
             self.http_port = port_of(viewers)
+            if self._certificate is not None:
+                self._refreshing = asyncio.create_task(self._certificate.keep_fresh())
+            if options.server.redirect_listen:
+                redirect = Route("*", "/{path:.*}", redirecting(self.http_port))
+                await self._listen(build([redirect]), options.server.redirect_listen)
             if options.metrics.enabled:
                 await self._listen(build([Route("GET", "/metrics", _metrics)]), options.metrics.listen)
         except BaseException:
@@ -181,6 +194,8 @@ class App:
             logger.warning("the stop took too long, leaving the rest to the system")
         if self._lag is not None:
             self._lag.cancel()
+        if self._refreshing is not None:
+            self._refreshing.cancel()
         self._web_sessions.stop()
         self._passwords.close()
         await self._log.stop()
@@ -290,8 +305,9 @@ class App:
         app: web.Application,
         address: str,
         make_runner: Callable[..., web.AppRunner] = web.AppRunner,
+        tls: ssl.SSLContext | None = None,
     ) -> web.AppRunner:
-        runner = await listen(app, address, make_runner)
+        runner = await listen(app, address, make_runner, tls)
         self._runners.append(runner)
         return runner
 

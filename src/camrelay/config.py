@@ -35,6 +35,11 @@ class Server(_Section, frozen=True):
     listen: str = "127.0.0.1:8080"
     #: Reverse proxies (addresses or CIDR networks) whose X-Forwarded-For is believed.
     trusted_proxies: tuple[str, ...] = ()
+    #: PEM files of a certificate with its chain and of its key, read again when they change; "" is plain HTTP.
+    tls_certificate: str = ""
+    tls_key: str = ""
+    #: Address and port of a second listener, in plain HTTP, that only sends browsers to TLS; "" is none.
+    redirect_listen: str = ""
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -304,6 +309,15 @@ def _contradictions(config: Config) -> Iterator[Fault]:
             split_address(options.listen)
         except ConfigError as e:
             yield Fault((section, "listen"), f"is {e}")
+    if bool(config.server.tls_certificate) != bool(config.server.tls_key):
+        yield Fault(("server", "tls_certificate"), "and tls_key go together")
+    if config.server.redirect_listen:
+        if not config.server.tls_certificate:
+            yield Fault(("server", "redirect_listen"), "is of no use without tls_certificate")
+        try:
+            split_address(config.server.redirect_listen)
+        except ConfigError as e:
+            yield Fault(("server", "redirect_listen"), f"is {e}")
     shared = config.metrics.listen == config.server.listen and not config.server.listen.endswith(":0")
     if config.metrics.enabled and shared:
         yield Fault(("metrics", "listen"), "is the listener that viewers use")

@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
+from aiohttp import Fingerprint
 
 from camrelay import config
 from camrelay.auth.keys import KeyRing
@@ -19,6 +20,7 @@ from camrelay.auth.token import EVERY_CAMERA
 from camrelay.config import split_address
 from camrelay.errors import BadRequest, ConfigError, NotReady
 from camrelay.model import Action
+from camrelay.tls import fingerprint
 
 #: Longer than any request of the command line takes; a relay that needs more has other troubles.
 TIMEOUT_S = 30.0
@@ -37,7 +39,11 @@ class Remote:
     def __init__(self, options: config.Config, keys: Path) -> None:
         host, port = split_address(options.server.listen)
         host = _EVERY_INTERFACE.get(host, host)
-        self._base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "https" if options.server.tls_certificate else "http"
+        self._base = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+        # Known by its own file: the name in it is that which browsers use.
+        certificate = options.server.tls_certificate
+        self._tls = Fingerprint(fingerprint(Path(certificate))) if certificate else True
         _, self._token = mint(
             KeyRing(keys),
             options.auth,
@@ -62,7 +68,9 @@ class Remote:
         try:
             async with (
                 aiohttp.ClientSession(timeout=timeout) as session,
-                session.request(method, f"{self._base}{path}", data=data, headers=headers) as answer,
+                session.request(
+                    method, f"{self._base}{path}", data=data, headers=headers, ssl=self._tls
+                ) as answer,
             ):
                 content = await answer.read()
         except (aiohttp.ClientError, TimeoutError):

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import re
 import secrets
+import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
@@ -109,6 +110,9 @@ _SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
 }
 
+#: RFC 6797: half a year in which a browser asks this host over TLS only.
+_HSTS = "max-age=15552000"
+
 #: What <camera-player> asks from pages of other sites: with a token or with nothing, never with a cookie.
 _FOR_OTHER_SITES = "media/sessions(/[^/]+/renew)?|cameras/[^/]+"
 
@@ -165,12 +169,16 @@ def build(routes: Iterable[Route]) -> web.Application:
 
 
 async def listen(
-    app: web.Application, address: str, make_runner: Callable[..., web.AppRunner] = web.AppRunner
+    app: web.Application,
+    address: str,
+    make_runner: Callable[..., web.AppRunner] = web.AppRunner,
+    tls: ssl.SSLContext | None = None,
 ) -> web.AppRunner:
     """Starts serving `app` on an address such as "127.0.0.1:8080".
 
     Args:
         make_runner: takes the application and AppRunner's options.
+        tls: None speaks plain HTTP.
 
     Raises:
         ConfigError: the address is taken or not this machine's.
@@ -188,7 +196,8 @@ async def listen(
     await runner.setup()
     host, port = split_address(address)
     try:
-        await web.TCPSite(runner, host, port, backlog=1024, reuse_address=True).start()
+        site = web.TCPSite(runner, host, port, backlog=1024, reuse_address=True, ssl_context=tls)
+        await site.start()
     except OSError as e:
         await runner.cleanup()
         raise ConfigError(
@@ -297,6 +306,8 @@ async def _preflight(_: web.Request) -> web.StreamResponse:
 async def _tidy(request: web.Request, response: web.StreamResponse) -> None:
     # aiohttp names itself and its version by default.
     response.headers["Server"] = "camrelay"
+    if request.secure:
+        response.headers["Strict-Transport-Security"] = _HSTS
     for name, value in _SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
     if re.fullmatch(f"/v1/({_FOR_OTHER_SITES})", request.path):
