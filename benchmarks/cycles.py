@@ -160,7 +160,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Those of this command."""
     parser.add_argument("--cameras", type=int, default=24, help="that drop side by side")
     parser.add_argument("--cycles", type=int, default=2000, help="of all cameras together")
-    parser.add_argument("--before", type=int, default=1000, help="cycles before anything is counted")
+    parser.add_argument("--before", type=int, default=6000, help="cycles before anything is counted")
 
 
 def main(argv: list[str] | None = None) -> int:

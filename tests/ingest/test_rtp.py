@@ -324,3 +324,99 @@ class TestReorder:
 
         assert self.put(reorder, 2, at=REORDER_S - 0.01) == [2, 3]
         assert self.put(reorder, 6, at=REORDER_S + 0.01) == []
+
+
+HEAD = 0x2400
+
+
+def interleaved(*packets: tuple[bytes, dict[str, int]]) -> bytes:
+    """RTP packets as they stand on a connection; each is a payload and what is unusual about its header."""
+    data = b""
+    for sequence, (payload, unusual) in enumerate(packets, 1):
+        number, at = unusual.get("sequence", sequence), unusual.get("at", 0)
+        flags = 0x80, unusual.get("second", 96)
+        packet = struct.pack(">BBHII", *flags, number, at, unusual.get("ssrc", SSRC)) + payload
+        size = unusual.get("size", len(packet))
+        data += bytes((0x24, unusual.get("channel", 0))) + size.to_bytes(2, "big") + packet
+    return data
+
+
+def test_fragments_that_go_on_are_taken_in_at_once() -> None:
+    """The whole run of them, up to the packet with the marker; the picture is the same."""
+    first, *middle, last = fragments(IDR)
+    data = interleaved((first, {}), *((each, {}) for each in middle), (last, {"second": 96 | 0x80}))
+    track = Depacketizer(96)
+    begin = 4 + 12 + len(first)
+    assert track.fragments(data, 0, HEAD) == 0
+    track.packet(data, 4, begin)
+
+    at = track.fragments(data, begin, HEAD)
+    assert at == len(data) - (4 + 12 + len(last))
+    track.packet(data, at + 4, len(data))
+
+    assert track.finished == [RtpUnit(0, [IDR])]
+    assert track.expected == len(middle) + 3
+    assert track.lost == 0
+
+
+@pytest.mark.parametrize(
+    "unusual",
+    [
+        {"channel": 1},
+        {"sequence": 4},
+        {"at": 3600},
+        {"ssrc": 1},
+        {"second": 96 | 0x80},
+        {"second": 97},
+        {"size": 13},
+        {"size": 2000},
+    ],
+    ids=str,
+)
+def test_anything_unusual_is_left_to_be_looked_at(unusual: dict[str, int]) -> None:
+    """Another channel, picture, track or number, a marker, a packet that is broken or not all there."""
+    first, second, third, *_ = fragments(IDR)
+    data = interleaved((first, {}), (second, {}), (third, unusual))
+    track = Depacketizer(96)
+    size = 4 + 12 + len(first)
+    track.packet(data, 4, size)
+
+    assert track.fragments(data, size, HEAD) == 2 * size
+
+
+@pytest.mark.parametrize("payload", [SLICE, fragments(IDR)[0]])
+def test_what_begins_a_nal_unit_is_no_fragment_that_goes_on(payload: bytes) -> None:
+    """Whole, or the first of another one."""
+    first = fragments(IDR)[0]
+    data = interleaved((first, {}), (payload, {}))
+    track = Depacketizer(96)
+    size = 4 + 12 + len(first)
+    track.packet(data, 4, size)
+
+    assert track.fragments(data, size, HEAD) == size
+
+
+def test_fragments_are_taken_in_to_the_last_byte_there_is() -> None:
+    """What the next read brings begins behind it."""
+    first, second, *_ = fragments(IDR)
+    data = interleaved((first, {}), (second, {}))
+    track = Depacketizer(96)
+    size = 4 + 12 + len(first)
+    track.packet(data, 4, size)
+
+    assert track.fragments(data, size, HEAD) == len(data)
+
+
+def test_fragments_without_end_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Taken in at once or not, they count; what is over the limit is given up."""
+    monkeypatch.setattr(rtp, "MAX_ACCESS_UNIT_BYTES", 100)
+    first, *middle, last = fragments(b"\x65\x88" + bytes(200), end=False)
+    data = interleaved((first, {}), *((each, {}) for each in middle), (last, {"second": 96 | 0x80}))
+    track = Depacketizer(96)
+    size = 4 + 12 + len(first)
+    track.packet(data, 4, size)
+
+    at = track.fragments(data, size, HEAD)
+    track.packet(data, at + 4, len(data))
+
+    assert track.finished == [lost()]

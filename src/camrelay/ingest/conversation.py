@@ -99,6 +99,7 @@ class Conversation:
         #: Channels of RTP and RTCP; none while no track is set up.
         self._channels = (-1, -1)
         self._packet: Callable[[bytes, int, int], None] = lambda data, begin, end: None
+        self._fragments: Callable[[bytes, int, int], int] = lambda data, at, head: at
 
     # What the shell sends.
 
@@ -134,7 +135,7 @@ class Conversation:
         if self._rest:
             data = self._rest + data
         at, size = 0, len(data)
-        packet, channel = self._packet, self._channels[0]
+        packet, fragments, channel = self._packet, self._fragments, self._channels[0]
         answer = b""
         while size - at >= 4:
             if data[at] == _DOLLAR:
@@ -144,6 +145,7 @@ class Conversation:
                     break
                 if data[at + 1] == channel:
                     packet(data, at + 4, end)
+                    end = fragments(data, end, _DOLLAR << 8 | channel)
                 at = end
                 continue
             if data[at] in b"\r\n":
@@ -155,7 +157,7 @@ class Conversation:
             head, body, length = message
             at += length
             answer += self._hear(head, body)
-            packet, channel = self._packet, self._channels[0]
+            packet, fragments, channel = self._packet, self._fragments, self._channels[0]
         self._rest = data[at:]
         if not self.is_playing:
             self._early_bytes += at
@@ -213,7 +215,7 @@ class Conversation:
         base = self._own_url(head.get("Content-Base") or head.get("Content-Location") or self._target.url)
         self._base = self._own_url(sdp.control_url(base, description.control))
         self.video = Depacketizer(track.payload_type)
-        self._packet = self.video.packet
+        self._packet, self._fragments = self.video.packet, self.video.fragments
         if self._udp_port is None:
             transport = "RTP/AVP/TCP;unicast;interleaved=0-1"
         else:

@@ -25,6 +25,9 @@ REORDER_S = 0.1
 
 _HEADER_BYTES = 12
 _unpack_header = struct.Struct(">BBHII").unpack_from
+#: "$" and channel, length, version and payload type, number, timestamp, SSRC, FU indicator and FU header.
+_FRAGMENT = struct.Struct(">HHHHIIBB")
+_unpack_fragment = _FRAGMENT.unpack_from
 
 _STAP_A = 24
 _FU_A = 28
@@ -102,6 +105,44 @@ class Depacketizer:
             self._take(data, at, end)
         if (marker and self._trusts_marker) or self._room < 0:
             self._finish()
+
+    def fragments(self, data: bytes, at: int, head: int) -> int:
+        """Takes in the interleaved packets from `at` on, as long as each is just one more fragment.
+
+        That is what most of them are, and all that `packet` would do with them. So this does the least.
+
+        Args:
+            head: "$" and the channel, as a number of 16 bits (RFC 2326 §10.12).
+
+        Returns:
+            Where something else begins, or something that is not all there.
+        """
+        fragments, last = self._fragments, len(data) - _FRAGMENT.size
+        if not fragments:
+            return at
+        begin, expected = at, self.expected
+        flags, timestamp, ssrc = 0x8000 | self._payload_type, self._timestamp, self.ssrc
+        while at <= last:
+            found, length, first, sequence, stamp, source, indicator, fragment = _unpack_fragment(data, at)
+            end = at + 4 + length
+            if (
+                found != head
+                or first != flags
+                or sequence != expected & 0xFFFF
+                or stamp != timestamp
+                or source != ssrc
+                or indicator & 0x1F != _FU_A
+                or fragment > 0x7F
+                or end < at + _FRAGMENT.size
+                or end > len(data)
+            ):
+                break
+            fragments.append(data[at + 18 : end])
+            expected += 1
+            at = end
+        self.expected = expected
+        self._room -= at - begin
+        return at
 
     def _turn(self, timestamp: int, begins: bool) -> None:
         """The packets of another picture begin."""
