@@ -17,7 +17,6 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from camrelay.audit.chain import leaf_hash, verify_inclusion
-from camrelay.audit.checkpoint import read_checkpoint
 from camrelay.audit.erasure import LEDGER, erase, prepare
 from camrelay.audit.log import AccessLog
 from camrelay.audit.people import DATABASE, opened
@@ -36,18 +35,21 @@ Client = TestClient[web.Request, web.Application]
 
 CANARY = "canary-7c1e"
 
+OPTIONS = Audit(viewings_days=1, acts_days=2)
+
 
 class House:
     """A log, and everything that is asked and done about it."""
 
-    def __init__(self, store: Path, log: AccessLog) -> None:
+    def __init__(self, store: Path, log: AccessLog, clock: list[datetime.datetime]) -> None:
         self.store = store
+        self.clock = clock
         self.log = log
         self.guard = Guarded()
         self.ended: list[str] = []
         self.forgotten: list[str] = []
         desk = Desk()
-        self.keeper = Keeper(store, self.guard, log.append, self._end, self._forget)
+        self.keeper = Keeper(store, OPTIONS, self.guard, log.append, self._end, self._forget)
         self.routes = [
             *Records(store, self.guard, lambda _: None, log.append, desk).routes(),
             *OwnRecord(store, self.guard, self.keeper, desk).routes(),
@@ -78,10 +80,19 @@ class House:
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    log = AccessLog(tmp_path / "store", Audit())
+def started() -> datetime.datetime:
+    """When the log began."""
+    return datetime.datetime.now(datetime.UTC)
+
+
+@pytest.fixture
+async def house(tmp_path: Path, started: datetime.datetime) -> AsyncIterator[House]:
+    clock = [started]
+    log = AccessLog(tmp_path / "store", Audit(), utc_us=lambda: round(clock[0].timestamp() * 1e6))
     await log.start()
-    yield House(tmp_path / "store", log)
+    made = House(tmp_path / "store", log, clock)
+    yield made
+    await made.keeper.stop()
     await log.stop()
 
 
@@ -134,7 +145,7 @@ async def test_an_export_proves_itself(client: Client, house: House) -> None:
     assert len(manifest.proofs) == 2
     for proof in manifest.proofs:
         assert proof.checkpoint is not None
-        checkpoint = read_checkpoint(manifest.checkpoints[proof.checkpoint], signer.keys)
+        (checkpoint,) = signer.read([manifest.checkpoints[proof.checkpoint]])
         hashes = [bytes.fromhex(each) for each in proof.hashes]
         leaf = leaf_hash(proof.line.encode())
         verify_inclusion(leaf, proof.position, checkpoint.size, hashes, checkpoint.root)
@@ -266,3 +277,26 @@ async def test_what_a_relay_erased_a_restored_database_forgets_at_the_start(hous
     await house.keeper.start()
     with opened(house.store) as people:
         assert people.pseudonyms("anna") == set()
+
+
+@pytest.mark.parametrize("started", [datetime.datetime(2020, 1, 1, 12, tzinfo=datetime.UTC)])
+async def test_old_days_are_purged_by_a_running_relay(
+    client: Client, house: House, started: datetime.datetime
+) -> None:
+    """On record before they go; not while the clock is in doubt, nor while they are held."""
+    for days in (0, 1):
+        house.clock[0] = started + datetime.timedelta(days=days)
+        await house.watch("anna", days)
+    house.clock[0] = datetime.datetime.now(datetime.UTC)
+    await house.watch("anna", 2)
+    status, problem = await ask(client, "POST", "/v1/audit/purges", "manager", {})
+    assert (status, problem["code"]) == (409, "held")
+    sure = {"clock_is_right": True}
+    hold = {"reason": "case", "approver": "board", "ends": _in_days(1), "last": "2020-01-01"}
+    _, held = await ask(client, "POST", "/v1/audit/holds", "manager", hold)
+    assert await ask(client, "POST", "/v1/audit/purges", "manager", sure) == (201, {"days": ["2020-01-02"]})
+    await ask(client, "DELETE", f"/v1/audit/holds/{held['id']}", "manager")
+    assert await ask(client, "POST", "/v1/audit/purges", "manager", sure) == (201, {"days": ["2020-01-01"]})
+    acts = [record["target"] for record in await _lines(house) if record["type"] == "retention.purge"]
+    assert acts == ["2020-01-02", "2020-01-01"]
+    assert (await ask(client, "POST", "/v1/audit/purges", "eve", sure))[0] == 401

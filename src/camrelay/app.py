@@ -94,7 +94,7 @@ class App:
             hls_idle_timeout_s=options.hls.idle_timeout_s,
         )
         self._keeper = Keeper(
-            directory, self._gate, self._log.append, self._gate.revoke, self._forget_account
+            directory, options.audit, self._gate, self._log.append, self._gate.revoke, self._forget_account
         )
         self._hls = HlsServer(options.hls, directory)
         self._webrtc = WebrtcServer(options.webrtc)
@@ -183,6 +183,7 @@ class App:
         self._is_ready = False
         try:
             async with asyncio.timeout(STOP_LIMIT_S - 0.5):
+                await self._keeper.stop()
                 await self._gate.close(EndReason.SERVER_STOP)
                 await self._webrtc.stop()
                 for runner in self._runners:

@@ -158,6 +158,10 @@ class Audit(_Section, frozen=True):
     #: What is kept of viewers' addresses, each with what the one before keeps: nothing, the network (/24 or
     #: /48), a hash whose key is destroyed after the day, the address itself sealed with the viewer's key.
     ip_mode: Literal["none", "prefix", "prefix+keyed", "sealed"] = "prefix+keyed"
+    #: For how many days it is kept who watched what.
+    viewings_days: Annotated[int, Meta(ge=1, le=3660)] = 180
+    #: For how many days it is kept what was done with the record and with rights.
+    acts_days: Annotated[int, Meta(ge=1, le=3660)] = 365
 
 
 class Store(_Section, frozen=True):
@@ -327,6 +331,8 @@ def _contradictions(config: Config) -> Iterator[Fault]:
         yield Fault(("webrtc", "advertise"), "names something that is no IP address")
     if config.hls.segment_s > config.hls.target_duration_s:
         yield Fault(("hls", "segment_s"), "is over target_duration_s, the longest a segment may be")
+    if config.audit.viewings_days > config.audit.acts_days:
+        yield Fault(("audit", "viewings_days"), "is over acts_days: a purge must outlive what it purged")
     if config.ingest.backoff_min_s > config.ingest.backoff_max_s:
         yield Fault(("ingest", "backoff_min_s"), "is over backoff_max_s")
     seen: set[str] = set()

@@ -20,14 +20,19 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
-from camrelay.audit import erasure, holds, restriction
+from camrelay import config
+from camrelay.audit import erasure, holds, restriction, retention
 from camrelay.audit.holds import Hold
 from camrelay.audit.people import opened
+from camrelay.audit.signer import Signer
 from camrelay.auth.lease import Handle, HandleKind
-from camrelay.errors import AuditUnavailable, NotFound
+from camrelay.errors import AuditError, AuditUnavailable, Held, NotFound, NotReady
 from camrelay.model import AccessEvent, EventType
 from camrelay.records import Guard
 from camrelay.server import Route, body, json_response
+
+#: How often it is looked what is over: days end once a day, and a relay may be started at any hour.
+PURGE_S = 6 * 3600.0
 
 logger = logging.getLogger("camrelay.audit")
 
@@ -68,6 +73,19 @@ class HoldRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     subject: Annotated[str, Meta(max_length=256)] = ""
 
 
+class PurgeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /v1/audit/purges. The clock is right: also where the record jumps over days."""
+
+    viewings_days: Annotated[int, Meta(ge=1, le=3660)] | None = None
+    clock_is_right: bool = False
+
+
+class Purged(msgspec.Struct, frozen=True):
+    """The days that were purged."""
+
+    days: list[str]
+
+
 class HoldList(msgspec.Struct, frozen=True):
     """The holds of today."""
 
@@ -79,6 +97,7 @@ class Keeper:
 
     Args:
         directory: of the access log.
+        options: for how long what is kept.
         guard: who may do that.
         record: writes an access event; its awaitable is done when the event is durable.
         end: ends what hangs on a handle.
@@ -88,6 +107,7 @@ class Keeper:
     def __init__(
         self,
         directory: Path,
+        options: config.Audit,
         guard: Guard,
         record: Callable[[AccessEvent], Awaitable[None]],
         end: Callable[[Handle], Awaitable[int]],
@@ -98,16 +118,19 @@ class Keeper:
         self._record = record
         self._end = end
         self._forget = forget
+        self._options = options
         self._turn = asyncio.Lock()
+        self._purging: asyncio.Task[None] | None = None
 
     def routes(self) -> list[Route]:
         """The route table."""
         return [
             Route("POST", "/v1/audit/erasures", self.post_erasure, takes=Person, gives=Receipt, status=201),
-            Route("POST", "/v1/audit/restrictions", self.post_restriction, takes=RestrictionRequest),
+            Route("POST", "/v1/audit/restrictions", self.post_restriction, RestrictionRequest, status=204),
             Route("GET", "/v1/audit/holds", self.get_holds, gives=HoldList),
             Route("POST", "/v1/audit/holds", self.post_hold, takes=HoldRequest, gives=Hold, status=201),
-            Route("DELETE", "/v1/audit/holds/{hold}", self.delete_hold),
+            Route("DELETE", "/v1/audit/holds/{hold}", self.delete_hold, status=204),
+            Route("POST", "/v1/audit/purges", self.post_purge, takes=PurgeRequest, gives=Purged, status=201),
         ]
 
     async def start(self) -> None:
@@ -122,6 +145,13 @@ class Keeper:
             raise AuditUnavailable(f"erasures cannot be repeated: {error.strerror}") from None
         if count > 0:
             logger.warning("people who had been erased were known again, and are forgotten")
+        self._purging = asyncio.create_task(self._keep_purging())
+
+    async def stop(self) -> None:
+        """Purges no more."""
+        if self._purging is not None:
+            self._purging.cancel()
+            await asyncio.wait([self._purging])
 
     async def forget_again(self, known: Iterable[tuple[str, int]]) -> None:
         """Forgets elsewhere, too, whom an old copy knows again.
@@ -163,6 +193,36 @@ class Keeper:
             alias = await asyncio.to_thread(_alias, self._directory, subject)
             await self._tell(EventType.RESTRICT, by, about=subject, reason=reason)
             await asyncio.to_thread(change, self._directory, alias)
+
+    async def purge(
+        self, by: str = "", viewings_days: int | None = None, *, is_sure: bool = False
+    ) -> list[str]:
+        """Purges what is over, but for what is held; the days.
+
+        Args:
+            viewings_days: instead of what the configuration says.
+            is_sure: that the clock is right.
+
+        Raises:
+            Held: the clock may have leaped.
+            ChainBroken: the log is not as it was signed.
+        """
+        async with self._turn:
+            days = await asyncio.to_thread(self._expired, viewings_days, is_sure)
+            for each in days:
+                await self._tell(EventType.PURGE, by, target=each.name, count=each.lines)
+            if days:
+                await asyncio.to_thread(self._purge, days)
+                logger.info("%d days of the access log are purged", len(days))
+        return [each.day for each in days]
+
+    async def post_purge(self, request: web.Request) -> web.Response:
+        """Purges what is over now, instead of within hours."""
+        self._guard.check_manager(request)
+        wanted = await body(request, PurgeRequest)
+        by = self._guard.subject(request)
+        days = await self.purge(by, wanted.viewings_days, is_sure=wanted.clock_is_right)
+        return json_response(Purged(days), status=201)
 
     async def post_erasure(self, request: web.Request) -> web.Response:
         """Forgets somebody by the name that the record has of them."""
@@ -218,8 +278,45 @@ class Keeper:
             await asyncio.to_thread(holds.remove, self._directory, id, _today())
         return web.Response(status=204)
 
+    async def _keep_purging(self) -> None:
+        while True:
+            try:
+                await self.purge()
+            except (AuditError, Held, NotReady) as error:
+                logger.error("the access log cannot be purged: %s", error)
+            except OSError as error:
+                logger.error("the access log cannot be purged (%s)", error.strerror)
+            await asyncio.sleep(PURGE_S)
+
+    def _expired(self, viewings_days: int | None, is_sure: bool) -> list[retention.Expired]:
+        today, directory = _today(), self._directory
+        before = retention.days_ago(today, viewings_days or self._options.viewings_days)
+        acts_before = min(before, retention.days_ago(today, self._options.acts_days))
+        held = holds.active(directory, today)
+        days = retention.expired(
+            directory,
+            Signer.load(directory),
+            before,
+            acts_before,
+            lambda day: any(hold.covers(day) for hold in held),
+        )
+        if days and not is_sure:
+            retention.check_clock(directory, today)
+        return days
+
+    def _purge(self, days: list[retention.Expired]) -> None:
+        with opened(self._directory) as people:
+            retention.purge(self._directory, Signer.load(self._directory), people, days)
+
     async def _tell(
-        self, type: EventType, by: str, *, target: str = "", about: str = "", reason: str = ""
+        self,
+        type: EventType,
+        by: str,
+        *,
+        target: str = "",
+        about: str = "",
+        reason: str = "",
+        count: int = 1,
     ) -> None:
         await self._record(
             AccessEvent(
@@ -231,6 +328,7 @@ class Keeper:
                 target=target,
                 about=about,
                 reason=reason,
+                count=count,
             )
         )
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from audit_builders import DAY_US, NOON_US, make_event, write_log
 from camrelay.audit import retention
 from camrelay.audit.archive import Verified, log_files, verify
 from camrelay.audit.people import Identity, opened
-from camrelay.audit.search import search
+from camrelay.audit.search import kept_days, kept_path, prove, search, verify_kept
 from camrelay.audit.signer import PURGED, Signer, read_notes
-from camrelay.errors import ChainBroken
+from camrelay.errors import ChainBroken, Held
+from camrelay.model import EventType
 
 
 @pytest.fixture
@@ -28,9 +32,13 @@ def store(tmp_path: Path) -> Path:
     return store
 
 
-def purge(store: Path, before: str) -> list[str]:
+def purge(
+    store: Path, before: str, acts_before: str = "", is_held: Callable[[str], bool] = lambda _: False
+) -> list[str]:
     with opened(store) as people:
-        return retention.purge(store, Signer.load(store), people, before)
+        over = retention.expired(store, Signer.load(store), before, acts_before, is_held)
+        retention.purge(store, Signer.load(store), people, over)
+    return [each.day for each in over]
 
 
 def check(store: Path, since: str = "") -> Verified:
@@ -107,3 +115,89 @@ def test_a_purge_that_a_crash_cut_short_is_finished_by_the_next(
     assert purge(store, "2026-11-23") == ["2026-11-21", "2026-11-22"]
     assert len(read_notes(store, PURGED)) == 2
     assert check(store).days == 2
+
+
+@pytest.fixture
+def acted(tmp_path: Path) -> Path:
+    """Three days, in the first of which somebody read the record."""
+    store = tmp_path / "acted"
+    read = make_event(2, type=EventType.READ, subject="boss", about="anna", address="", agent="")
+    read = msgspec.structs.replace(read, protocol="", viewing="", session="", count=3)
+    with opened(store) as people:
+        days = [
+            people.separate(
+                [make_event(day), *[read] * (day == 0), make_event(day + 9)], NOON_US + day * DAY_US
+            )
+            for day in range(3)
+        ]
+    write_log(store, days)
+    return store
+
+
+def test_acts_stay_when_their_day_goes(acted: Path) -> None:
+    """With the proof that they stood in it; found and proven like any other, until their time is over."""
+    signer = Signer.load(acted)
+    (over,) = retention.expired(acted, signer, "2026-11-22")
+    assert (over.day, over.lines) == ("2026-11-21", 4)
+    assert over.name == f"2026-11-21/{hashlib.sha256(over.kept).hexdigest()}"
+    (before,) = [each for each in search(acted) if each.record.type is EventType.READ]
+    proven = prove(acted, signer, [before])
+    assert purge(acted, "2026-11-22") == ["2026-11-21"]
+    (after,) = [each for each in search(acted) if each.record.type is EventType.READ]
+    assert after == before
+    assert [each.record.type for each in search(acted, only_day="2026-11-21")] == [EventType.READ]
+    assert prove(acted, signer, [after]) == proven
+    assert verify_kept(acted, signer) == 1
+    assert check(acted).days == 2
+    assert purge(acted, "2026-11-22", "2026-11-21") == []
+    assert kept_days(acted) == ["2026-11-21"]
+    assert purge(acted, "2026-11-22", "2026-11-22", lambda _: True) == []
+    assert purge(acted, "2026-11-22", "2026-11-22") == ["2026-11-21"]
+    assert kept_days(acted) == []
+    assert verify_kept(acted, signer) == 0
+    assert check(acted).days == 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'\\"count\\":3', b'\\"count\\":1'),
+        (b"/2026-11-21", b"/2026-11-20"),
+        (b'"position":2', b'"position":1'),
+    ],
+)
+def test_acts_that_stayed_can_be_verified(acted: Path, old: bytes, new: bytes) -> None:
+    """A line, its place or its root that was changed is found."""
+    purge(acted, "2026-11-22")
+    path = kept_path(acted, "2026-11-21")
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new))
+    with pytest.raises(ChainBroken):
+        verify_kept(acted, Signer.load(acted))
+    path.write_bytes(b"{")
+    with pytest.raises(ChainBroken, match="cannot be read"):
+        verify_kept(acted, Signer.load(acted))
+
+
+def test_days_may_be_held(store: Path) -> None:
+    """And what is known of their people stays with them."""
+    assert purge(store, "2026-11-24", is_held=lambda day: day == "2026-11-22") == ["2026-11-21", "2026-11-23"]
+    assert [path.name for path in log_files(store)] == ["access-2026-11-22.jsonl", "access-2026-11-24.jsonl"]
+    assert check(store).days == 2
+    with opened(store) as people:
+        found = people.identify([each.record for each in search(store)])
+    assert {identity.network for identity in found} == {"203.0.113.0/24"}
+
+
+def test_case_77_a_clock_that_leaps_purges_nothing(store: Path) -> None:
+    """Set forward, it would make everything old."""
+    retention.check_clock(store, "2026-11-24")
+    retention.check_clock(store, "2026-11-25")
+    for today in ("2026-11-26", "2027-11-24"):
+        with pytest.raises(Held, match="is the clock right"):
+            retention.check_clock(store, today)
+    for path in log_files(store)[1:3]:
+        path.unlink()
+    with pytest.raises(Held, match="jumps from 2026-11-21 to 2026-11-24"):
+        retention.check_clock(store, "2026-11-24")

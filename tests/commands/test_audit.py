@@ -204,8 +204,19 @@ def test_old_days_are_purged(terminal: Terminal, monkeypatch: pytest.MonkeyPatch
     result = terminal.run("purge", "--older-than", "1d", "--yes")
     assert result.exit_code == 0, result.output
     assert "1 days before 2026-11-22 are purged" in result.output
-    assert "4 lines of 1 days" in terminal.run("verify").output
+    assert len(log_files(terminal.store)) >= 1
+    assert terminal.run("verify").exit_code == 0
+    rows = json.loads(terminal.run("export").output)
+    assert [row["target"] for row in rows if row["type"] == "retention.purge"] == ["2026-11-21"]
     assert terminal.run("purge", "--older-than", "soon", "--yes").exit_code == 1
+
+
+def test_days_that_are_held_are_not_purged(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else is over."""
+    monkeypatch.setattr(audit, "_today", lambda: datetime.date(2026, 11, 23))
+    holds.add(terminal.store, Hold("h1", "case", "board", "2027-01-01", last="2026-11-21"), "2026-11-22")
+    assert "0 days before" in terminal.run("purge", "--older-than", "1d", "--yes").output
+    assert len(log_files(terminal.store)) == 2
 
 
 def test_a_clock_far_ahead_of_the_record_is_asked_about(
@@ -214,7 +225,7 @@ def test_a_clock_far_ahead_of_the_record_is_asked_about(
     """Case 77: somebody set it forward to have everything purged, or the relay was off for long."""
     monkeypatch.setattr(audit, "_today", lambda: datetime.date(2027, 11, 23))
     result = terminal.run("purge", "--older-than", "180d", "--yes")
-    assert "Is the clock right?" in result.output
+    assert "is the clock right?" in result.output
     assert result.exit_code == 1
     assert len(log_files(terminal.store)) == 2
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import msgspec
 
 from camrelay.audit.archive import Lines, day_of, log_files, log_path
-from camrelay.audit.chain import Tree, inclusion_proofs, leaf_hash
+from camrelay.audit.chain import Tree, inclusion_proofs, leaf_hash, verify_inclusion
 from camrelay.audit.record import Record, parse
-from camrelay.audit.signer import Signer, read_notes
+from camrelay.audit.signer import Signer, Verifier, read_notes
 from camrelay.errors import BadRecord, ChainBroken
 
 #: A day and a position in it.
@@ -64,6 +64,7 @@ def search(
     from_us: int = 0,
     to_us: int | None = None,
     after: Place | None = None,
+    only_day: str = "",
 ) -> Iterator[Found]:
     """Records with these values, oldest first.
 
@@ -72,27 +73,80 @@ def search(
         name: the id of a viewing, of a record, or of what an act was done to.
         from_us, to_us: microseconds of UTC, the latter not included.
         after: only what stands behind this place.
+        only_day: only what stands in this day.
     """
     begin: Place = after or ("", -1)
     # Most lines are about somebody else, which their bytes tell much sooner than reading them.
     needles = [each.encode() for each in people or (name, *[f'"{camera}"'] * bool(camera)) if each]
     first = str(datetime.datetime.fromtimestamp(from_us / 1e6, datetime.UTC).date())
     # A record may wait for the disk over midnight; it is never written before its time.
-    for path in (path for path in log_files(directory) if day_of(path) >= max(first, begin[0])):
-        for position, line in enumerate(Lines(path)):
+    for day in (day for day in _days(directory) if day >= max(first, begin[0])):
+        for position, line in _numbered(directory, day) if only_day in ("", day) else ():
             if needles and not any(needle in line for needle in needles):
                 continue
             record = _record(line)
             if (
                 record is not None
-                and (day_of(path), position) > begin
+                and (day, position) > begin
                 and record.ts_us >= from_us
                 and (to_us is None or record.ts_us < to_us)
                 and (not camera or record.camera == camera)
                 and (not name or name in (record.viewing, record.id, record.target))
                 and (people is None or record.person in people or record.about in people)
             ):
-                yield Found(day_of(path), position, line, record)
+                yield Found(day, position, line, record)
+
+
+def kept_path(directory: Path, day: str) -> Path:
+    """What is left of a day that was purged."""
+    return directory / f"kept-{day}.json"
+
+
+def kept_days(directory: Path) -> list[str]:
+    """The days of which something is left, oldest first."""
+    return sorted(path.stem.removeprefix("kept-") for path in directory.glob("kept-????-??-??.json"))
+
+
+def read_kept(path: Path) -> Manifest:
+    """The records that are left of a day; ChainBroken when the file is none of ours."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except msgspec.DecodeError:
+        raise ChainBroken(f"{path.name} cannot be read") from None
+
+
+def verify_kept(directory: Path, verifier: Verifier) -> int:
+    """Checks what is left of purged days against signed roots; how many records that is.
+
+    Raises:
+        ChainBroken: one is not as it was signed.
+    """
+    count = 0
+    for day in kept_days(directory):
+        kept = read_kept(kept_path(directory, day))
+        checkpoints = verifier.read(kept.checkpoints)
+        for each in kept.proofs:
+            if each.checkpoint is None:
+                continue
+            checkpoint = checkpoints[each.checkpoint]
+            if each.day != day or checkpoint.origin != verifier.origin(day):
+                raise ChainBroken(f"kept-{day}.json is of another day", first=each.position)
+            hashes = list(map(bytes.fromhex, each.hashes))
+            leaf = leaf_hash(each.line.encode())
+            verify_inclusion(leaf, each.position, checkpoint.size, hashes, checkpoint.root)
+            count += 1
+    return count
+
+
+def _days(directory: Path) -> list[str]:
+    return sorted({*map(day_of, log_files(directory)), *kept_days(directory)})
+
+
+def _numbered(directory: Path, day: str) -> Iterable[tuple[int, bytes]]:
+    """The lines of a day, or what is left of them, with their places."""
+    if (path := log_path(directory, day)).exists():
+        return enumerate(Lines(path))
+    return [(each.position, each.line.encode()) for each in read_kept(kept_path(directory, day)).proofs]
 
 
 def prove(directory: Path, signer: Signer, found: Iterable[Found]) -> Manifest:
@@ -108,7 +162,11 @@ def prove(directory: Path, signer: Signer, found: Iterable[Found]) -> Manifest:
         records = list(group)
         note = newest.get(signer.origin(day))
         proven: dict[int, list[bytes]] = {}
-        if note is not None:
+        if not log_path(directory, day).exists():
+            kept = read_kept(kept_path(directory, day))
+            proven = {each.position: list(map(bytes.fromhex, each.hashes)) for each in kept.proofs}
+            checkpoints += kept.checkpoints
+        elif note is not None:
             proven = _prove_day(log_path(directory, day), signer, note, [one.position for one in records])
             checkpoints.append(note)
         proofs += [_proof(one, proven.get(one.position), len(checkpoints) - 1) for one in records]

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from camrelay.audit import archive, dictionary, offline, retention, table
+from camrelay.audit import dictionary, holds, offline, retention, table
 from camrelay.audit import erasure as erasing
 from camrelay.audit.people import opened
 from camrelay.audit.search import prove, search
@@ -20,7 +20,7 @@ from camrelay.commands import evidence
 from camrelay.commands.asking import ask
 from camrelay.commands.common import CONFIG, load
 from camrelay.durable import replace
-from camrelay.errors import AuditUnavailable, NotFound
+from camrelay.errors import AuditUnavailable, Held, NotFound
 from camrelay.model import AccessEvent, EventType
 
 Day = datetime.datetime | None
@@ -119,10 +119,9 @@ def erase(path: Path, subject: str) -> None:
     directory = _store(path)
     now_us = time.time_ns() // 1000
     erasure = erasing.prepare(directory, subject, now_us, str(_today()))
-    act = AccessEvent(type=EventType.ERASE, ts_us=now_us, camera="", outcome="info", target=erasure.id)
     try:
         with _disk():
-            offline.tell(directory, act)
+            offline.tell(directory, _act(EventType.ERASE, target=erasure.id))
     except BlockingIOError:
         # A relay has the log: it also ends what they have there.
         count = ask(path, "POST", "/v1/audit/erasures", {"subject": subject})["records"]
@@ -203,24 +202,48 @@ def remove_hold(path: Path, id: str) -> None:
 
 @audit.command("purge")
 @CONFIG
-@click.option("--older-than", required=True, help="Days of UTC, such as 180d.")
+@click.option("--older-than", help="Days of UTC, such as 90d, instead of [audit] viewings_days.")
 @click.confirmation_option(prompt="Their records are gone for good. Purge these days?")
-def purge(path: Path, older_than: str) -> None:
+def purge(path: Path, older_than: str | None) -> None:
     """Remove old days of the record; their last roots stay, and the rest can still be verified.
 
+    A running relay does so by itself. Acts stay for [audit] acts_days, holds are kept.
+
     \b
-    Example:  camrelay audit purge --older-than 180d
+    Example:  camrelay audit purge --older-than 90d
     """
-    directory = _store(path)
-    today = _today()
-    newest = archive.day_of(archive.log_files(directory)[-1]) if archive.log_files(directory) else ""
-    if newest and str(today - datetime.timedelta(days=1)) > newest:
-        # Case 77: a clock that was set forward would make everything old.
-        click.confirm(f"It is {today} and the record ends on {newest}. Is the clock right?", abort=True)
-    before = str(today - datetime.timedelta(seconds=parse_duration(older_than)))
-    with opened(directory) as people, _disk():
-        days = retention.purge(directory, evidence.signer(directory), people, before)
-    click.echo(f"{len(days)} days before {before} are purged")
+    directory, options = _store(path), load(path).audit
+    days = options.viewings_days if older_than is None else max(1, parse_duration(older_than) // 86_400)
+    today = str(_today())
+    try:
+        retention.check_clock(directory, today)
+    except Held as doubt:
+        click.confirm(f"{doubt} Purge all the same?", abort=True)
+    before = retention.days_ago(today, days)
+    acts_before = min(before, retention.days_ago(today, options.acts_days))
+    held = holds.active(directory, today)
+
+    def is_held(day: str) -> bool:
+        return any(hold.covers(day) for hold in held)
+
+    with _disk():
+        over = retention.expired(directory, evidence.signer(directory), before, acts_before, is_held)
+        try:
+            for each in over:
+                offline.tell(directory, _act(EventType.PURGE, target=each.name, count=each.lines))
+        except BlockingIOError:
+            body = {"viewings_days": days, "clock_is_right": True}
+            purged = ask(path, "POST", "/v1/audit/purges", body)["days"]
+        else:
+            with opened(directory) as people:
+                retention.purge(directory, evidence.signer(directory), people, over)
+            purged = [each.day for each in over]
+    click.echo(f"{len(purged)} days before {before} are purged")
+
+
+def _act(type: EventType, *, target: str, count: int = 1) -> AccessEvent:
+    now_us = time.time_ns() // 1000
+    return AccessEvent(type=type, ts_us=now_us, camera="", outcome="info", target=target, count=count)
 
 
 def _spell(day: Day) -> str:

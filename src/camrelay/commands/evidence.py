@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from camrelay.audit import archive, evidence
+from camrelay.audit.search import verify_kept
 from camrelay.audit.signer import KEY, Signer, Verifier, saved_notes
 from camrelay.audit.table import utc
 from camrelay.commands.common import CONFIG, load
@@ -61,6 +62,8 @@ def verify(
     click.echo(f"{verifier.name}: {found.lines} lines of {found.days} days are as they were signed")
     if found.unsigned:
         click.echo(f"the last {found.unsigned} lines are newer than the last checkpoint")
+    if kept := verify_kept(directory, verifier):
+        click.echo(f"{kept} acts of purged days are as they were signed")
     if not saved:
         click.echo("no checkpoint from elsewhere was named: this proves nothing against whoever has the disk")
 
