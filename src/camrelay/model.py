@@ -122,6 +122,8 @@ class EndReason(enum.StrEnum):
     LAGGED = "lagged"
     CAMERA_REMOVED = "camera_removed"
     NEGOTIATION_TIMEOUT = "negotiation_timeout"
+    #: The camera went over to a codec, or to B-frames, that this way of watching cannot carry.
+    UNPLAYABLE = "unplayable"
     SERVER_STOP = "server_stop"
     SERVER_CRASH = "server_crash"
     #: The start was written after its viewer had been refused for want of a record.
@@ -144,6 +146,8 @@ class EventType(enum.StrEnum):
     HOLD_ADD = "hold.add"
     HOLD_REMOVE = "hold.remove"
     PURGE = "retention.purge"
+    #: Events of a class could not be recorded: so many.
+    GAP = "record.gap"
 
 
 class AccessEvent(msgspec.Struct, frozen=True, omit_defaults=True):

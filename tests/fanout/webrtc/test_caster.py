@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 import msgspec
 import pytest
 
-from builders import make_au, make_gop
+from builders import PARAMS, make_au, make_gop
 from camrelay import config
 from camrelay.fanout.hub import Hub
 from camrelay.fanout.webrtc import caster as caster_module
@@ -22,7 +22,17 @@ from camrelay.fanout.webrtc.sender import Sender
 from camrelay.fanout.webrtc.slots import Run
 from camrelay.fanout.webrtc.srtp import AEAD_AES_128_GCM, server_session
 from camrelay.fanout.webrtc.turns import Turns
-from camrelay.model import CLOCK_RATE, AccessUnit, CameraId, EndReason, Protocol, Viewer
+from camrelay.model import (
+    CLOCK_RATE,
+    AccessUnit,
+    CameraId,
+    CameraState,
+    CameraStatus,
+    Codec,
+    EndReason,
+    Protocol,
+    Viewer,
+)
 
 LIMIT_S = 5.0
 
@@ -266,6 +276,19 @@ class TestRounds:
         assert room.numbers(viewer) == [100, 101, 102]
         assert "malformed" in caplog.text
 
+    @pytest.mark.parametrize("change", [{"reorder_depth": 2}, {"codec": Codec.H265}])
+    async def test_what_browsers_cannot_play_ends_the_viewing(
+        self, room: Room, change: dict[str, object]
+    ) -> None:
+        """Somebody turned B-frames or H.265 on: better told than shown pictures in the wrong order."""
+        viewers = [room.enter(), room.enter()]
+        await room.publish(*make_gop(0, units=2))
+        params = msgspec.structs.replace(PARAMS, **change)
+        await room.publish(make_au(2 * STEP, is_key=True, params=params))
+
+        assert {viewer.viewer.end_reason for viewer in viewers} == {EndReason.UNPLAYABLE}
+        assert [room.numbers(viewer) for viewer in viewers] == [[100, 101]] * 2
+
     async def test_an_empty_access_unit_has_no_packets(self, room: Room) -> None:
         """And does not end anything."""
         viewer = room.enter()
@@ -497,6 +520,23 @@ class TestReplay:
 
         numbers = room.numbers(viewer)
         assert numbers == list(range(100, 100 + len(numbers)))
+
+    async def test_a_camera_that_is_away_is_not_replayed(
+        self, room: Room, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its past is not what anybody wants to see again and again."""
+        monkeypatch.setattr(caster_module, "REPLAY_INTERVAL_S", 0.0)
+        viewer = room.enter()
+        await room.publish(*make_gop(0, units=3))
+        room.hub.set_status(CameraStatus(CameraState.CONNECTING, 0))
+        room.caster.replay(viewer)
+        await room.port.settle()
+        assert room.numbers(viewer) == [100, 101, 102]
+
+        room.hub.set_status(CameraStatus(CameraState.LIVE, 0))
+        room.caster.replay(viewer)
+        await room.port.settle()
+        assert room.numbers(viewer) == list(range(100, 106))
 
     async def test_without_a_gop_there_is_nothing_to_replay(self, room: Room) -> None:
         """The viewer waits for the key frame as it did."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from aiortc.rtp import HeaderExtensionsMap, RtpPacket
@@ -19,9 +21,10 @@ from camrelay.fanout.webrtc.rtp import (
     abs_send_time,
     cut,
     nal_units,
+    refusal,
     runs,
 )
-from camrelay.model import AccessUnit
+from camrelay.model import AccessUnit, Codec
 
 
 def au_of(*units: bytes, is_key: bool = False) -> AccessUnit:
@@ -198,3 +201,14 @@ class TestRuns:
         assert [i for start, stop in found for i in range(start, stop)] == list(range(len(sizes)))
         for start, stop in found:
             assert stop - start <= RUN_PACKETS
+
+
+@pytest.mark.parametrize(
+    ("change", "said"), [({}, ""), ({"codec": Codec.H265}, "codec"), ({"reorder_depth": 1}, "B-frames")]
+)
+def test_what_browsers_cannot_play_is_refused(change: dict[str, Any], said: str) -> None:
+    """And the answer says what is wrong with the camera, and what to do."""
+    text = refusal(msgspec.structs.replace(make_params(), **change))
+
+    assert bool(text) == bool(said)
+    assert said in text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from camrelay.fanout.webrtc.turns import PACKETS_PER_ITERATION, Turns
+from camrelay.fanout.webrtc.turns import PACKETS_PER_ITERATION, Turns, batches
 
 
 async def test_small_turns_are_had_at_once() -> None:
@@ -66,3 +66,14 @@ async def test_who_gives_up_costs_no_turn() -> None:
 
     await asyncio.wait_for(waiting[2], 1)
     await asyncio.wait_for(turns.take(1), 1)
+
+
+def test_batches_hold_groups_together() -> None:
+    """A large group is cut, small ones share a batch, and the order stays; without members there is none."""
+    assert batches(["abcde", "", "f", "gh"], 2) == [
+        [tuple("ab")],
+        [tuple("cd")],
+        [("e",), ("f",)],
+        [tuple("gh")],
+    ]
+    assert batches([], 2) == []

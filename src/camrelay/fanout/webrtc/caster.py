@@ -22,12 +22,20 @@ from camrelay import config, metrics
 from camrelay.errors import MalformedMedia
 from camrelay.fanout.hub import Hub
 from camrelay.fanout.webrtc.pace import START_BPS, Pace
-from camrelay.fanout.webrtc.rtp import PAYLOAD_BYTES, PacketFormat, Packets, abs_send_time, cut, runs
+from camrelay.fanout.webrtc.rtp import PAYLOAD_BYTES, PacketFormat, Packets, abs_send_time, cut, refusal, runs
 from camrelay.fanout.webrtc.sender import Sender
 from camrelay.fanout.webrtc.slots import Run, Slots
-from camrelay.fanout.webrtc.turns import PACKETS_PER_TURN, Turns
+from camrelay.fanout.webrtc.turns import PACKETS_PER_TURN, Turns, batches
 from camrelay.fanout.webrtc.udp import Port
-from camrelay.model import CLOCK_RATE, AccessUnit, CameraStatus, EndReason, Protocol
+from camrelay.model import (
+    CLOCK_RATE,
+    AccessUnit,
+    CameraState,
+    CameraStatus,
+    EndReason,
+    Protocol,
+    VideoParams,
+)
 
 logger = logging.getLogger("camrelay.fanout")
 
@@ -97,6 +105,7 @@ class Caster:
         self._gop: list[Packets] = []
         self._gop_bytes = 0
         self._awaits_key = True
+        self._params: VideoParams | None = None
         self._pending: deque[tuple[float, AccessUnit]] = deque()
         self._wake = asyncio.Event()
         self._senders: set[Sender] = set()
@@ -120,6 +129,12 @@ class Caster:
         """Queues the newest access unit."""
         if not self._senders:
             return
+        if au.params is not self._params:
+            self._params = au.params
+            if refusal(au.params):
+                for sender in tuple(self._senders):
+                    sender.viewer.end(EndReason.UNPLAYABLE)
+                return
         now = self._loop.time()
         self._pending.append((now, au))
         if now - self._pending[0][0] > MAX_PENDING_S:
@@ -152,7 +167,12 @@ class Caster:
             self._forget_gop()
 
     def replay(self, sender: Sender) -> None:
-        """Answers a viewer that lost its way with the GOP so far, under numbers of its own."""
+        """Answers a viewer that lost its way with the GOP so far, under numbers of its own.
+
+        A camera that is away has nothing to show but the past, and will come back with a key frame.
+        """
+        if self._hub.status is not None and self._hub.status.state != CameraState.LIVE:
+            return
         now = self._loop.time()
         if self._gop and sender not in self._waiting and now - sender.restarted_s >= REPLAY_INTERVAL_S:
             self._restart(sender, self._gop)
@@ -263,7 +283,7 @@ class Caster:
             sender.backlog.append(packets)
             feed.fed.set()
         parts = runs(packets)
-        for batch in _batches(self._live.values()):
+        for batch in batches(self._live.values(), _BATCH_VIEWERS):
             pace = Pace(self._burst_bps, self._burst_bps)
             for start, stop in parts:
                 for senders in batch:
@@ -358,20 +378,3 @@ class Caster:
             if datagram := sender.stream.again(index & 0xFFFF):
                 self._port.send(datagram, sender.address)
                 sender.viewer.bytes_sent += len(datagram)
-
-
-def _batches(groups: Iterable[Iterable[Sender]]) -> list[list[Sequence[Sender]]]:
-    """Viewers in batches, in order: a large group takes several, small ones share one."""
-    batches: list[list[Sequence[Sender]]] = []
-    room = 0
-    for group in map(tuple, groups):
-        at = 0
-        while at < len(group):
-            if not room:
-                batches.append([])
-                room = _BATCH_VIEWERS
-            some = group[at : at + room]
-            batches[-1].append(some)
-            at += len(some)
-            room -= len(some)
-    return batches

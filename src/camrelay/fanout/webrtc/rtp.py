@@ -16,7 +16,7 @@ from struct import Struct
 import msgspec
 
 from camrelay.errors import BadNalUnit
-from camrelay.model import AccessUnit
+from camrelay.model import AccessUnit, Codec, VideoParams
 
 #: Every packet of a fragmented NAL unit but the last has this payload, so that one sendmsg can carry them all
 #: (UDP_SEGMENT wants equal sizes). With a 20-byte RTP header, a 16-byte tag, UDP and IPv6 that is 1272 bytes,
@@ -96,6 +96,14 @@ class PacketFormat(msgspec.Struct, frozen=True):
         # One element of three bytes, which the low nibble states as two (RFC 8285 §4.2).
         element = (self.abs_send_time_id << 4 | 2) << 24 | send_time
         return header + _EXTENSION.pack(_ONE_BYTE_EXTENSIONS, 1, element)
+
+
+def refusal(params: VideoParams) -> str:
+    """Why browsers cannot play such a camera over WebRTC; "" when they can."""
+    if params.codec != Codec.H264:
+        return "browsers cannot play this camera's codec over WebRTC; use HLS"
+    # libwebrtc shows pictures in the order in which they are sent.
+    return "browsers cannot play this camera's B-frames over WebRTC; use HLS" if params.reorder_depth else ""
 
 
 def abs_send_time(now: float) -> int:

@@ -9,11 +9,12 @@ from camrelay.errors import NegotiationFailed, Overloaded, SessionEnded, StreamN
 from camrelay.fanout.hub import Hub
 from camrelay.fanout.webrtc.caster import Caster
 from camrelay.fanout.webrtc.peer import Certificate, Peer
+from camrelay.fanout.webrtc.rtp import refusal
 from camrelay.fanout.webrtc.sdp import choose, parse_offer
 from camrelay.fanout.webrtc.turns import Turns
 from camrelay.fanout.webrtc.udp import Port
 from camrelay.fanout.webrtc.whep import GuardedRoute, OpenRoute, Whep
-from camrelay.model import CameraId, Codec, EndReason, Viewer, void
+from camrelay.model import CameraId, EndReason, Viewer, void
 
 
 class WebrtcServer:
@@ -82,11 +83,8 @@ class WebrtcServer:
         hub, caster, _ = self._cameras[camera]
         if hub.params is None:
             raise StreamNotReady("the camera has no live picture")
-        if hub.params.codec != Codec.H264:
-            raise NegotiationFailed("browsers cannot play this camera's codec over WebRTC; use HLS")
-        if hub.params.reorder_depth:
-            # libwebrtc shows pictures in the order in which they are sent.
-            raise NegotiationFailed("browsers cannot play this camera's B-frames over WebRTC; use HLS")
+        if reason := refusal(hub.params):
+            raise NegotiationFailed(reason)
         if len(self._peers) >= self._options.max_viewers:
             raise Overloaded("this server has as many viewers as it may have")
         peer = Peer(

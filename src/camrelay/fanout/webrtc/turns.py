@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
 
 #: Packets per iteration of the event loop: 3 ms at 2 us each, 7 ms through libsrtp; lag must stay below 20.
 PACKETS_PER_ITERATION = 1500
@@ -46,3 +50,20 @@ class Turns:
             if not turn.done():
                 self._spend(packets)
                 turn.set_result(None)
+
+
+def batches(groups: Iterable[Iterable[T]], size: int) -> list[list[Sequence[T]]]:
+    """Members of groups, in order, `size` to a batch: a large group takes several, small ones share one."""
+    found: list[list[Sequence[T]]] = []
+    room = 0
+    for group in map(tuple, groups):
+        at = 0
+        while at < len(group):
+            if not room:
+                found.append([])
+                room = size
+            some = group[at : at + room]
+            found[-1].append(some)
+            at += len(some)
+            room -= len(some)
+    return found
