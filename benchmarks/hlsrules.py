@@ -118,12 +118,15 @@ async def trouble(run: Run, server: Mortal, liar: Liar, other: str, seed: int, t
         liar.packets = unchanged
 
 
-async def restarts(run: Run, server: Mortal, totals: Totals) -> None:
+async def restarts(run: Run, server: Mortal, liars: Sequence[Liar], totals: Totals) -> None:
     """The end of the process, now and then, until cancelled."""
     while True:
         await asyncio.sleep(run.options.restart_every)
         run.say("the relay is killed")
         totals.restarts += 1
+        # A camera that shows another one's pictures does so in a session that stands: there is none now.
+        for liar in liars:
+            liar.other = ""
         await server.die()
 
 
@@ -153,7 +156,7 @@ async def body(run: Run) -> None:
             asyncio.create_task(trouble(run, server, liar, other, options.seed * 1000 + index, totals))
             for index, (liar, other) in enumerate(zip(liars, others, strict=True))
         ]
-        troubles.append(asyncio.create_task(restarts(run, server, totals)))
+        troubles.append(asyncio.create_task(restarts(run, server, liars, totals)))
         try:
             await asyncio.gather(*(follow(run, server, camera, totals) for camera in cameras))
         finally:

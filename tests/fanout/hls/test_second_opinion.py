@@ -65,7 +65,7 @@ async def test_every_version_of_an_eventful_time_is_accepted() -> None:
             is_break = second in (5, 14)
             dts = served.dts + (900_000 if second == 14 else 0)
             params = {"params": changed} if second > 9 else {}
-            for au in make_gop(dts, units=25, discontinuity=is_break, **params):  # type: ignore[arg-type]
+            for au in make_gop(dts, units=25, discontinuity=is_break, **params):
                 served.hub.publish(au)
                 texts += playlists(served) if au.dts % 7200 == 0 else []
             served.dts = dts + 90_000

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import logging
 from collections.abc import AsyncIterator
+from functools import partial
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from builders import PARAMS, SPS_720P, make_au, make_gop, make_params
 from camrelay import config
 from camrelay.errors import Overloaded
 from camrelay.fanout.hls import parser, window
+from camrelay.fanout.hls.waiting import Pending
 from camrelay.model import CameraState, CameraStatus, EndReason
 from fanout.hls.serving import CAMERA, Served, serve
 
@@ -169,7 +171,7 @@ class TestPlaylists:
 
 
 class TestBlocking:
-    async def test_a_thousand_reloads_are_released_by_one_part(self, served: Served) -> None:
+    async def test_many_reloads_are_released_by_one_part(self, served: Served) -> None:
         """All who wait for a part get the same version when it is there, and not before."""
         served.feed()
         newest = parser.parse_media(await served.text())
@@ -184,6 +186,33 @@ class TestBlocking:
         assert len(texts) == 1
         assert len(parser.parse_media(texts.pop()).segments[-1].parts) == next_part + 1
         assert served.server.waiting(CAMERA) == 0
+
+    async def test_a_thousand_are_one_render(self, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+        """And one answer, that all of them share."""
+        served.feed()
+        newest = parser.parse_media(await served.text())
+        target = f"main/stream.m3u8?_HLS_msn={newest.last_msn}&_HLS_part={len(newest.segments[-1].parts)}"
+        renders, answers = list[object](), list[object]()
+        render = window.Window._render
+        monkeypatch.setattr(window.Window, "_render", lambda *a: (renders.append(a), render(*a))[1])
+        all_told = asyncio.Event()
+
+        def told(number: int, answer: object) -> None:
+            answers.append(answer)
+            if len(answers) == 1000:
+                all_told.set()
+
+        for number in range(1000):
+            pending = served.server.find(served.viewer, target.encode(), gzip=True)
+            assert isinstance(pending, Pending)
+            pending.join(partial(told, number))
+
+        served.feed([make_au(served.dts + i * 3600) for i in range(5)])
+        async with asyncio.timeout(5):
+            await all_told.wait()
+
+        assert len(renders) == 1
+        assert len({id(answer) for answer in answers}) == 1
 
     async def test_a_segment_is_waited_for_until_its_end(self, served: Served) -> None:
         """_HLS_msn alone means the whole segment."""
@@ -431,14 +460,14 @@ class TestOutage:
 
 
 async def test_a_stream_it_cannot_use_harms_nobody(served: Served, caplog: pytest.LogCaptureFixture) -> None:
-    """Parameter sets that fit no init section: logged, dropped, and the output stays attached."""
+    """Parameter sets that fit no init section: logged once, dropped, and the output stays attached."""
     broken = msgspec.structs.replace(PARAMS, pps=())
     with caplog.at_level(logging.WARNING, "camrelay.fanout"):
         served.feed(make_gop(0, units=10, params=broken))
     served.feed(make_gop(90_000, units=10))
 
     assert parser.parse_media(await served.text()).segments
-    assert "not for HLS" in caplog.text
+    assert caplog.text.count("not for HLS") == 1
     assert all(record.camera == CAMERA for record in caplog.records)  # type: ignore[attr-defined]
 
 

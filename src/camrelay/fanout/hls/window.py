@@ -48,6 +48,8 @@ MAX_WAITERS = 20_000
 _RELEASED_AT_ONCE = 200
 #: Requests whose answer is remembered until the next part. There are few different ones, from honest players.
 _MAX_ANSWERS = 256
+#: A camera whose pictures are of no use sends many of them; one line in this time says so.
+_COMPLAINT_S = 60.0
 #: How often the window looks at its clock before PART-TARGET says how often.
 _IDLE_TICK_S = 0.5
 
@@ -98,6 +100,8 @@ class Window:
         self._is_changed = False
         self._is_live = True
         self._is_away = False
+        #: Until then nothing more is logged of access units that are of no use.
+        self._silent_until = 0.0
         #: Without a usable access unit until then, the camera's silence becomes a gap.
         self._gap_at = math.inf
         #: When what is listed ends, on the loop's clock.
@@ -109,7 +113,9 @@ class Window:
         try:
             self._segmenter.push(au)
         except CamrelayError as error:
-            logger.warning("not for HLS: %s", error, extra={"camera": self.camera})
+            if self._loop.time() >= self._silent_until:
+                self._silent_until = self._loop.time() + _COMPLAINT_S
+                logger.warning("not for HLS: %s", error, extra={"camera": self.camera})
         if self._segmenter.part_target and not self._segmenter.awaits_key:
             # The next part is on its way: a gap now would throw away what it has so far.
             self._gap_at = self._loop.time() + self._grace_s()
