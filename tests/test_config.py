@@ -114,6 +114,11 @@ def test_check_camera_says_which_option_is_wrong() -> None:
         check_camera(Camera(id="a", url="RTSPS://192.168.1.2/", transport="udp"))
 
 
+def test_a_camera_prints_without_its_password() -> None:
+    """Its id is enough to know which one it is."""
+    assert repr(Camera(id="yard", url="rtsp://192.168.1.2/", password="S3cret")) == "Camera('yard')"
+
+
 def test_two_listeners_on_any_free_port_are_two() -> None:
     """Port 0 is nobody's in particular."""
     assert load("[server]\nlisten='127.0.0.1:0'\n[metrics]\nlisten='127.0.0.1:0'\n").metrics.enabled

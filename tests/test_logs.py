@@ -7,7 +7,13 @@ import logging
 import msgspec
 import pytest
 
-from camrelay import logs
+from camrelay import config, logs
+from camrelay.api import CameraChanges
+from camrelay.find import ProbeRequest
+from camrelay.ingest.device import Question
+from camrelay.ingest.feed import Start
+from camrelay.ingest.scout import Access
+from camrelay.ingest.target import Target
 
 
 def record(message: str, **extra: str) -> logging.LogRecord:
@@ -29,6 +35,26 @@ def record(message: str, **extra: str) -> logging.LogRecord:
 def test_secrets_are_taken_out_of_every_line(text: str) -> None:
     """Whoever logs a URL with a password, a capability path or a token: the line does not show it."""
     assert "S3cret" not in logs.redact(text)
+
+
+@pytest.mark.parametrize(
+    "holder",
+    [
+        config.Camera(id="gate", url="rtsp://192.0.2.1/", password="S3cret"),
+        config.Config(camera=(config.Camera(id="gate", url="rtsp://192.0.2.1/", password="S3cret"),)),
+        CameraChanges(password="S3cret"),
+        ProbeRequest(host="192.0.2.1", password="S3cret"),
+        Access("192.0.2.1", password="S3cret"),
+        Question("192.0.2.1", 80, "192.0.2.1:80", password="S3cret"),
+        Start(1, "192.0.2.1", 554, "192.0.2.1:554", "/", False, "admin", "S3cret", "tcp"),
+        Target("192.0.2.1", 554, "192.0.2.1:554", "/", "admin", "S3cret"),
+    ],
+    ids=lambda holder: type(holder).__name__,
+)
+def test_nothing_that_holds_a_cameras_password_prints_it(holder: object) -> None:
+    """Whatever ends up in a log line, an error text or a traceback with values."""
+    assert "S3cret" not in repr(holder)
+    assert "S3cret" not in f"{holder}"
 
 
 def test_ordinary_text_stays_as_it_is() -> None:

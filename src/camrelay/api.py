@@ -66,6 +66,9 @@ class CameraChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     #: Has to be true when this makes the camera public.
     confirm_public: bool = False
 
+    def __repr__(self) -> str:
+        return "CameraChanges()"
+
 
 class SessionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """POST /v1/media/sessions."""

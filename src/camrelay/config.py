@@ -198,6 +198,9 @@ class Camera(_Section, frozen=True):
     tenant: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z")] = "main"
     owner: Annotated[str, Meta(max_length=32)] = ""
 
+    def __repr__(self) -> str:
+        return f"Camera({self.id!r})"
+
 
 class Config(_Section, frozen=True):
     """The whole file."""

@@ -63,6 +63,9 @@ class ProbeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     transport: Literal["tcp", "udp"] = "tcp"
     tls_fingerprint: config.Fingerprint = ""
 
+    def __repr__(self) -> str:
+        return "ProbeRequest()"
+
 
 class Finding(msgspec.Struct, frozen=True):
     """What a probe found. `reason` is why the device could not be asked, "" when it was, or is none.

@@ -13,6 +13,7 @@ from camrelay.ingest.device import (
     MEDIA2,
     Place,
     Profile,
+    Question,
     clock_offset,
     place,
     printable,
@@ -164,3 +165,8 @@ def test_texts_are_one_short_printable_line() -> None:
     """Escape sequences and direction marks go."""
     assert printable("\x1bA\n\u202e B\t") == "A B"
     assert len(printable("x" * 200)) == 80
+
+
+def test_nothing_of_a_question_prints() -> None:
+    """It holds a password."""
+    assert repr(Question("192.0.2.1", 80, "h:80", "admin", "S3cret")) == "Question()"

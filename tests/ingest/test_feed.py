@@ -24,6 +24,7 @@ from camrelay.ingest.feed import (
     Unit,
     encode,
 )
+from camrelay.ingest.target import Target
 
 MESSAGES: tuple[Message, ...] = (
     Start(1, "10.0.0.1", 554, "cam.lan:554", "/?token=secret", False, "user", "secret", "tcp"),
@@ -128,6 +129,15 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
 def test_a_start_does_not_show_what_it_holds() -> None:
     """It may end up in tracebacks and logs, and its password must not."""
     assert repr(MESSAGES[0]) == "Start(1)"
+
+
+def test_a_start_names_whom_to_dial() -> None:
+    """All that the client of a worker needs to know."""
+    start = Start(1, "10.0.0.1", 322, "cam.lan:322", "/live", True, "user", "secret", "tcp", "0a" * 32)
+
+    assert start.camera == Target(
+        "10.0.0.1", 322, "cam.lan:322", "/live", "user", "secret", is_tls=True, tls_fingerprint="0a" * 32
+    )
 
 
 def test_end_reasons_are_the_codes_of_what_can_happen_to_a_camera() -> None:

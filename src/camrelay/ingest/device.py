@@ -88,6 +88,9 @@ class Question(msgspec.Struct, frozen=True):
     allow: tuple[str, ...] = ()
     profile: str = ""
 
+    def __repr__(self) -> str:
+        return "Question()"
+
 
 class Place(NamedTuple):
     """Where a URL of a device leads, once its host is the one that was asked."""

@@ -35,6 +35,9 @@ class Access(msgspec.Struct, frozen=True):
     password: str = ""
     is_tls: bool = False
 
+    def __repr__(self) -> str:
+        return "Access()"
+
 
 class Scout:
     """Asks devices and cameras.
