@@ -6,6 +6,8 @@ import random
 import shutil
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -353,3 +355,26 @@ def test_an_old_copy_forgets_again_and_only_once(make: Make) -> None:
     assert people.pseudonyms("anna")
     assert people.pseudonyms("boris")
     assert people.carry_out({"e3": alias, "e4": people.alias("boris")}) == 2
+
+
+_BESIDE = """
+import pathlib, sys
+from camrelay.audit.people import opened
+with opened(pathlib.Path(sys.argv[1])):
+    pass
+"""
+
+
+def test_a_look_in_this_process_leaves_its_locks_alone(make: Make, tmp_path: Path) -> None:
+    """Closing any descriptor of the file would drop them all (fcntl(2)), and the next process that closes the
+    database would then take the write-ahead log away from under this one."""
+    people = make()
+    for n in range(3):
+        people.separate([make_event(n, subject=f"p{n}")], NOON_US)
+        make().close()
+        command = (sys.executable, "-c", _BESIDE, str(tmp_path / "store"))
+        subprocess.run(command, check=True, timeout=30, capture_output=True)
+    people.separate([make_event(9, subject="p9")], NOON_US)
+    other = make()
+    assert all(other.pseudonyms(name) for name in ("p0", "p1", "p2", "p9"))
+    assert (tmp_path / "store" / f"{DATABASE}-wal").exists()

@@ -19,7 +19,7 @@ import ipaddress
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -131,7 +131,10 @@ class People:
         key = load_key(self._directory / KEY)
         self._seal = Seal(key)
         self._lookup_key = hmac.digest(key, b"camrelay lookup", "sha256")
-        os.close(os.open(self._directory / DATABASE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+        # Only a new file is opened here: closing an old one would drop the locks that this process has on it.
+        with suppress(FileExistsError):
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            os.close(os.open(self._directory / DATABASE, flags, 0o600))
         try:
             self._database = sqlite3.connect(
                 self._directory / DATABASE, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
