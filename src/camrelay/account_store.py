@@ -222,10 +222,10 @@ class AccountStore:
             rows &= WEB_SESSIONS.c.id == only
         return await self._end(rows & (WEB_SESSIONS.c.id != but))
 
-    async def end_unused(self, created_before_us: int, used_before_us: int) -> list[str]:
-        """Ends every session that began, or was last used, before a moment; their ids."""
-        too_old = WEB_SESSIONS.c.created_us < created_before_us
-        return await self._end(too_old | (WEB_SESSIONS.c.used_us < used_before_us))
+    async def end_unused(self, created_until_us: int, used_until_us: int) -> list[str]:
+        """Ends every session that began, or was last used, at a moment or before; their ids."""
+        too_old = WEB_SESSIONS.c.created_us <= created_until_us
+        return await self._end(too_old | (WEB_SESSIONS.c.used_us <= used_until_us))
 
     # Tiers.
 
