@@ -60,6 +60,9 @@ rtp_packets = _counter("camrelay_rtp_packets_total", "RTP packets sent.", "camer
 rtp_retransmissions = _counter(
     "camrelay_rtp_retransmissions_total", "RTP packets asked for again.", "camera", "outcome"
 )
+webrtc_profile_fallbacks = _counter(
+    "camrelay_webrtc_profile_fallbacks_total", "Viewers who did not offer the camera's own profile.", "camera"
+)
 webrtc_datagrams_dropped = _counter(
     "camrelay_webrtc_datagrams_dropped_total",
     "Datagrams from nobody known, or that could not go out.",

@@ -116,6 +116,9 @@ _HSTS = "max-age=15552000"
 #: What <camera-player> asks from pages of other sites: with a token or with nothing, never with a cookie.
 _FOR_OTHER_SITES = "media/sessions(/[^/]+/renew)?|cameras/[^/]+"
 
+#: Where an offer is posted, and what comes of it.
+_WHEP = re.compile("/whep/.+|/m/[^/]+/[^/]+/whep")
+
 _PREFLIGHT_HEADERS = {
     "Access-Control-Allow-Methods": "GET, POST",
     "Access-Control-Allow-Headers": "Authorization, Content-Type",
@@ -313,3 +316,7 @@ async def _tidy(request: web.Request, response: web.StreamResponse) -> None:
     if re.fullmatch(f"/v1/({_FOR_OTHER_SITES})", request.path):
         response.headers["Access-Control-Allow-Origin"] = "*"
         response.headers["Access-Control-Expose-Headers"] = "Date, Retry-After"
+    elif _WHEP.fullmatch(request.path):
+        # Players on other sites are to see why they were refused, too.
+        response.headers.setdefault("Access-Control-Allow-Origin", "*")
+        response.headers.setdefault("Access-Control-Expose-Headers", "Retry-After")

@@ -10,9 +10,11 @@ from aiortc.sdp import H264Profile, SessionDescription
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bounded import cpu_s
 from camrelay.errors import BadRequest, NegotiationFailed, PayloadTooLarge, ViewerError
 from camrelay.fanout.webrtc.sdp import (
     MAX_CANDIDATES,
+    MAX_FEEDBACK_PAIRS,
     MAX_LINES,
     MAX_OFFER_BYTES,
     Format,
@@ -31,6 +33,9 @@ HIGH, MAIN, BASELINE = bytes.fromhex("64001f"), bytes.fromhex("4d401f"), bytes.f
 
 TRANSPORT = Transport("ours", "p" * 22, "AA:BB", (("192.0.2.1", 8189), ("2001:db8::1", 8189)))
 TRACK = Track(111, 222, "cam")
+
+#: What one offer of a stranger may cost.
+LIMIT_S = 0.01
 
 FMTP = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id="
 
@@ -301,6 +306,10 @@ LINES = [
 ]
 
 
+def answer_quickly_if_possible(data: bytes) -> None:
+    assert cpu_s(lambda: answer_if_possible(data), LIMIT_S) <= LIMIT_S
+
+
 def answer_if_possible(data: bytes) -> None:
     with contextlib.suppress(ViewerError):
         found: Offer = parse_offer(data)
@@ -310,16 +319,26 @@ def answer_if_possible(data: bytes) -> None:
         assert len(text.splitlines()) == text.count("\r\n")
 
 
+def test_the_worst_that_is_read_does_not_take_long() -> None:
+    """As many payload types and feedback lines as the limits allow, which aiortc compares each with each."""
+    lines = ["v=0", "o=- 1 1 IN IP4 0.0.0.0", "s=-", "t=0 0"]
+    lines.append("m=video 9 UDP/TLS/RTP/SAVPF " + " ".join(map(str, range(96, 128))))
+    lines += [f"a=rtpmap:{96 + index % 32} H264/90000" for index in range(90)]
+    lines += [f"a=rtcp-fb:{96 + index % 32} nack" for index in range(MAX_FEEDBACK_PAIRS // 90)]
+
+    answer_quickly_if_possible("\r\n".join(lines).encode())
+
+
 @given(st.binary(max_size=3000))
 def test_noise_is_refused(data: bytes) -> None:
     """Nothing but errors of the viewer's, whatever the bytes."""
-    answer_if_possible(data)
+    answer_quickly_if_possible(data)
 
 
 @given(st.lists(st.sampled_from(LINES), max_size=60))
 def test_real_lines_in_a_wrong_order_are_answered_or_refused(lines: list[str]) -> None:
     """Nothing but errors of the viewer's, and no line in the answer that we did not write."""
-    answer_if_possible("\r\n".join(lines).encode())
+    answer_quickly_if_possible("\r\n".join(lines).encode())
 
 
 @given(st.data())
@@ -327,4 +346,4 @@ def test_an_offer_with_a_changed_line_is_answered_or_refused(data: st.DataObject
     """One line replaced by noise, the rest as Chromium wrote it."""
     lines = CHROMIUM.splitlines()
     lines[data.draw(st.integers(0, len(lines) - 1))] = data.draw(st.binary(max_size=80))
-    answer_if_possible(b"\r\n".join(lines))
+    answer_quickly_if_possible(b"\r\n".join(lines))

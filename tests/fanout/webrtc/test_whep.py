@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import msgspec
 import pytest
 from multidict import CIMultiDictProxy
 
+from camrelay import metrics
 from camrelay.errors import ConfigError
 from camrelay.fanout.webrtc.sdp import MAX_OFFER_BYTES
 from camrelay.fanout.webrtc.whep import Whep
@@ -64,6 +66,10 @@ async def ask(http: aiohttp.ClientSession, method: str, url: str, body: str = ""
 async def post(http: aiohttp.ClientSession, body: str | None = None, **headers: str) -> Answer:
     headers = {"Content_Type": "application/sdp", **headers}
     return await ask(http, "POST", URL, offer() if body is None else body, **headers)
+
+
+def fallbacks() -> float:
+    return metrics.webrtc_profile_fallbacks.labels(CAMERA)._value.get()  # type: ignore[no-any-return]
 
 
 class TestPost:
@@ -297,6 +303,28 @@ class TestAsking:
 
         assert answer.headers["Access-Control-Allow-Origin"] == "*"
         assert "Location" in answer.headers["Access-Control-Expose-Headers"]
+
+    async def test_a_refusal_can_be_read_from_another_origin(self, http: aiohttp.ClientSession) -> None:
+        """What is wrong with the offer, and when to come again."""
+        refused = await post(http, "nonsense", Origin="https://example")
+        unknown = await ask(http, "DELETE", f"{URL}/nobody", Origin="https://example")
+
+        assert (refused.status, unknown.status) == (422, 404)
+        for answer in (refused, unknown):
+            assert answer.headers["Access-Control-Allow-Origin"] == "*"
+            assert "Retry-After" in answer.headers["Access-Control-Expose-Headers"]
+
+    async def test_a_profile_that_was_not_offered_is_counted(
+        self, stage: Stage, http: aiohttp.ClientSession
+    ) -> None:
+        """The viewer gets the nearest one, and an operator can see how often."""
+        assert stage.hub.params is not None
+        before = fallbacks()
+
+        for profile, count in ((stage.hub.params.profile_level_id.hex(), 0), ("f4001f", 1)):
+            body = re.sub("(?<=profile-level-id=)[0-9a-f]{6}", profile, offer())
+            assert (await post(http, body)).status == 201
+            assert fallbacks() == before + count
 
 
 @pytest.mark.parametrize("server", ["http://example", "turn:a b", "stun:", 'turn:u"x:p@h', "turn:u:p@h>"])

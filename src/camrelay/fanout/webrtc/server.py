@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from camrelay import config
+from camrelay import config, metrics
 from camrelay.errors import NegotiationFailed, Overloaded, SessionEnded, StreamNotReady
 from camrelay.fanout.hub import Hub
 from camrelay.fanout.webrtc.caster import Caster
 from camrelay.fanout.webrtc.peer import Certificate, Peer
 from camrelay.fanout.webrtc.rtp import refusal
-from camrelay.fanout.webrtc.sdp import choose, parse_offer
+from camrelay.fanout.webrtc.sdp import choose, h264_profile, parse_offer
 from camrelay.fanout.webrtc.turns import Turns
 from camrelay.fanout.webrtc.udp import Port
 from camrelay.fanout.webrtc.whep import GuardedRoute, OpenRoute, Whep
@@ -87,10 +87,13 @@ class WebrtcServer:
             raise NegotiationFailed(reason)
         if len(self._peers) >= self._options.max_viewers:
             raise Overloaded("this server has as many viewers as it may have")
+        form = choose(offer, hub.params.profile_level_id)
+        if form.profile != h264_profile(hub.params.profile_level_id.hex()):
+            metrics.webrtc_profile_fallbacks.labels(camera).inc()
         peer = Peer(
             viewer,
             offer,
-            choose(offer, hub.params.profile_level_id),
+            form,
             caster=caster,
             port=self._port,
             hosts=self._hosts,
