@@ -22,7 +22,7 @@ from camrelay.auth.password import QUEUE_LIMIT
 from camrelay.auth.token import EVERY_CAMERA
 from camrelay.config import Auth, Camera
 from camrelay.errors import TokenRevoked
-from camrelay.model import Action
+from camrelay.model import Action, Protocol
 
 NEW_PASSWORD = "another horse battery"
 CAMERA = {"id": "door", "url": "rtsp://192.168.1.2/live"}
@@ -465,6 +465,26 @@ async def test_an_owner_has_room_for_so_many_cameras(site: Site) -> None:
         assert (await ask(carl, "POST", "/v1/cameras", CAMERA)).status == 201
         full = await ask(carl, "POST", "/v1/cameras", CAMERA | {"id": "yard"})
         assert (full.status, full.body["title"]) == (400, "your account has room for 1 cameras")
+
+
+async def test_whoever_may_not_begin_a_viewing_learns_nothing_of_places(site: Site, anna: Browser) -> None:
+    """Room is asked for a right that is there, and once for each viewing."""
+    await ask(anna, "POST", "/v1/cameras", CAMERA)
+    answer = await ask(anna, "POST", "/v1/media/sessions", {"camera": "door"})
+    secret = answer.body["hls"].split("/")[2]
+
+    def request(camera: str = "door", **match_info: str) -> web.Request:
+        made = make_request()
+        made.match_info.update(camera=camera, **match_info)
+        return made
+
+    assert site.gate.may_begin(request(secret=secret))
+    assert not site.gate.may_begin(request(secret="another"))
+    assert not site.gate.may_begin(request("yard", secret=secret))
+    assert not site.gate.may_begin(request())
+    assert not site.gate.may_begin(request("yard"))
+    await site.gate.authorize(request(secret=secret), "door", Protocol.HLS)
+    assert not site.gate.may_begin(request(secret=secret))
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ from camrelay.places import DATABASE, KEYS, REVOCATIONS, STORE_KEY
 from camrelay.records import Desk, Records
 from camrelay.refusal_store import RefusalStore
 from camrelay.rights import Rights
+from camrelay.room import Room
 from camrelay.sealing import Seal, load_key
 from camrelay.server import Route, build, guarded, listen, port_of
 from camrelay.share_store import ShareStore
@@ -129,6 +130,11 @@ class App:
             self._gate,
             self._keys,
             options.auth,
+        )
+        self._room = Room(
+            lambda: (channel.camera for channel in self._lineup.channels.values()),
+            self._accounts.tier_of,
+            self._gate.viewers,
         )
         self._decoder = Decoder()
         self._scout = Scout(
@@ -314,6 +320,8 @@ class App:
 
     async def _authorize(self, request: web.Request, protocol: Protocol) -> Viewer:
         action = Action.SNAPSHOT if protocol is Protocol.SNAPSHOT else Action.WATCH
+        if self._gate.may_begin(request):
+            await self._room.check(self._lineup.camera(request.match_info["camera"]))
         viewer = await self._gate.authorize(request, request.match_info["camera"], protocol, action)
         self._fleet.watch(viewer)
         return viewer

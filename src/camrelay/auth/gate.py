@@ -182,6 +182,18 @@ class Gate:
                 return viewer
         return await self._admit(request, secret, camera, protocol, action)
 
+    def may_begin(self, request: web.Request) -> bool:
+        """Whether a request may begin a viewing with `authorize`; not when it belongs to one that runs."""
+        camera, secret = request.match_info["camera"], request.match_info.get("secret")
+        if secret is not None:
+            session = self._sessions.by_secret(secret)
+            return session is not None and session.camera == camera and session.hls is None
+        found = self._cameras(camera)
+        try:
+            return found is not None and self.may_watch(request)(found)
+        except AccessDenied:
+            return False
+
     def running(self, secret: str, camera: str) -> Viewer | None:
         """The HLS viewing that a media session's secret leads to; None when `authorize` has to decide.
 
