@@ -152,11 +152,9 @@ async def price(run: Run) -> None:
             both, stopped = await cost.compare(run, feed, number)
             rounds.append(both)
             if stopped is not None:
-                run.say(f"store stopped: {stopped}")
-                refused = stopped.refused_after_s
-                run.result.figure(
-                    "audit_refused_after_s", max(refused, default=None), "s", "nobody was refused"
-                )
+                waited = max(stopped.refused_after_s, default=None)
+                run.say(f"store stopped: answers {dict(stopped.answers)}, {stopped.packets} packets went on")
+                run.result.figure("audit_refused_after_s", waited, "s", "nobody was refused")
                 run.result.figure("audit_packets_lost_while_stopped", stopped.lost, "packets")
             throughput, p99 = cost.deltas(rounds)
             run.result.figure("p10_throughput_delta_percent", throughput, "%")

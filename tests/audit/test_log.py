@@ -301,7 +301,9 @@ async def test_a_slow_sync_refuses_and_leaves_no_viewing_that_never_was(make: An
         with pytest.raises(AuditUnavailable, match="too slow"):
             await future
     fixture.disk.free.set()
-    await fixture.log.append(stop(4))
+    async with asyncio.timeout(5):
+        while (STOP, "v1", "audit_unavailable") not in fixture.told():  # noqa: ASYNC110 - written by a thread
+            await asyncio.sleep(0.01)
     await fixture.log.stop()
     told = fixture.told()
     ours = [line for line in told if line[1] == "v1"]
@@ -341,6 +343,25 @@ async def test_a_full_queue_refuses_and_denials_go_first(make: Any) -> None:
     outcomes = await asyncio.gather(*denials, *starts, return_exceptions=True)
     assert sum(isinstance(outcome, AuditUnavailable) for outcome in outcomes) == 20
     await fixture.log.append(start(200))
+
+
+async def test_what_got_lost_is_itself_on_record(make: Any) -> None:
+    """Ends and denials that found no room, by class and number; a start that was refused did not happen."""
+    fixture = make(queue_limit=100)
+    await fixture.log.start()
+    fixture.disk.hold()
+    first = fixture.log.append(start())
+    await asyncio.to_thread(fixture.disk.syncing.wait, 5)
+    others = [fixture.log.append(stop(n)) for n in range(105)]
+    others += [fixture.log.append(DENIAL) for _ in range(3)]
+    others += [fixture.log.append(start(200))]
+    fixture.disk.free.set()
+    await asyncio.gather(first, *others, return_exceptions=True)
+    await fixture.log.append(start(3))
+    await fixture.log.stop()
+    records = [record for path in log_files(fixture.directory) for record in read(path)]
+    gaps = [(record.reason, record.count) for record in records if record.type is EventType.GAP]
+    assert sorted(gaps) == [("B", 6), ("C", 3)]
 
 
 async def test_a_disk_that_never_answers_does_not_hold_up_the_stop(

@@ -5,7 +5,8 @@ while one sync runs is written with the next (group commit).
 
 When the disk fails, starts are refused and running media goes on: stops stay in the queue, are tried again
 twice a second, and get into the log when the disk is back. A start whose viewer was refused meanwhile is left
-out; when it was too late for that, a stop with reason audit_unavailable follows it.
+out; when it was too late for that, a stop with reason audit_unavailable follows it. How many stops and
+denials got lost for want of room is itself put on record.
 """
 
 from __future__ import annotations
@@ -97,6 +98,8 @@ class AccessLog:
         self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._queued = 0
         self._waiting: deque[_Entry] = deque()
+        #: Events that had an effect and are not on record, nor is it that they are not.
+        self._gaps: Counter[Durability] = Counter()
         self._timer: asyncio.TimerHandle | None = None
         self._is_failing = False
         self._is_stopping = threading.Event()
@@ -150,7 +153,7 @@ class AccessLog:
             room //= 2
         is_hopeless = self._is_failing and worth is Durability.BEFORE_EFFECT
         if self._thread is None or self._queued >= room or is_hopeless:
-            metrics.audit_lost.labels(worth).inc()
+            self._count_lost(worth, 1)
             done.set_exception(AuditUnavailable("the access log cannot be written"))
             return done
         entry = _Entry(event, worth, done, loop.time(), self._options.commit_timeout_s)
@@ -181,8 +184,10 @@ class AccessLog:
         for worth, count in Counter(entry.worth for entry in written).items():
             metrics.audit_records.labels(worth).inc(count)
         for worth, count in Counter(entry.worth for entry in entries if not entry.is_written).items():
-            metrics.audit_lost.labels(worth).inc(count)
+            self._count_lost(worth, count)
         if written:
+            if self._queued <= self._options.queue_limit // 2:
+                self._record_gaps()
             metrics.audit_commit.observe(asyncio.get_running_loop().time() - written[0].appended)
         for entry in entries:
             if entry.is_written and not entry.done.done():
@@ -193,6 +198,26 @@ class AccessLog:
                 entry.done.set_exception(AuditUnavailable("the access log was closed"))
         while self._waiting and self._waiting[0].done.done():
             self._waiting.popleft()
+
+    def _count_lost(self, worth: Durability, count: int) -> None:
+        metrics.audit_lost.labels(worth).inc(count)
+        # What was refused for it did not happen.
+        if worth is not Durability.BEFORE_EFFECT:
+            self._gaps[worth] += count
+
+    def _record_gaps(self) -> None:
+        """Puts on record what could not be, now that there is room again."""
+        gaps, self._gaps = self._gaps, Counter()
+        for worth, count in gaps.items():
+            gap = AccessEvent(
+                type=EventType.GAP,
+                ts_us=self._utc_us(),
+                camera="",
+                outcome="error",
+                reason=worth,
+                count=count,
+            )
+            self.append(gap).add_done_callback(_consume)
 
     # From here on, the writer's thread.
 

@@ -93,6 +93,7 @@ REGISTRY = {
     EventType.HOLD_ADD: Rule(Durability.BEFORE_EFFECT, Retention.ACTS, _ACT | {"about"}),
     EventType.HOLD_REMOVE: Rule(Durability.BEFORE_EFFECT, Retention.ACTS, _ACT | {"about", "reason"}),
     EventType.PURGE: Rule(Durability.BEFORE_EFFECT, Retention.ACTS, _ACT | {"count"}),
+    EventType.GAP: Rule(Durability.SOON, Retention.VIEWINGS, frozenset({"reason", "count"})),
 }
 
 OUTCOMES = frozenset({"allow", "deny", "error", "info"})
