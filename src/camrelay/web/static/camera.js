@@ -1,7 +1,7 @@
 // One camera: the player, and what is known about where it looks.
 
 import { currentToken, mayManage, onToken } from "./account.js";
-import { follow, pictureWords, put, showEmpty, showMeta } from "./frame.js";
+import { checkSignedIn, follow, pictureWords, put, showEmpty, showMeta } from "./frame.js";
 import "./player.js";
 import * as text from "./text.js";
 import { say } from "./text.js";
@@ -40,6 +40,7 @@ function refused({ status }) {
   camera = null;
   page.hidden = true;
   const isGone = status === 401 && currentToken();
+  checkSignedIn();
   showEmpty(say(isGone ? "empty.refused_title" : "camera.missing_title"), say(isGone ? "empty.refused_hint" : "empty.hint"));
 }
 

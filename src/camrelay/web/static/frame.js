@@ -53,6 +53,12 @@ export function follow(path, { show, refused }) {
   ask();
 }
 
+/** Shows the page anew when whoever it was made for is signed out by now. */
+export async function checkSignedIn() {
+  if (!account) return;
+  await call("/v1/me").catch(({ status }) => status === 401 && location.reload());
+}
+
 /** Says why there is nothing to see, and takes a link or a token. */
 export function showEmpty(title, hint) {
   const section = find("empty");

@@ -1,7 +1,7 @@
 // The grid: every camera this viewer may watch, live, in the server's order.
 
 import { currentToken, onToken } from "./account.js";
-import { account, follow, pictureWords, put, role, showEmpty, showMeta } from "./frame.js";
+import { account, checkSignedIn, follow, pictureWords, put, role, showEmpty, showMeta } from "./frame.js";
 import "./player.js";
 import { say } from "./text.js";
 
@@ -43,7 +43,9 @@ function show({ cameras }) {
   const live = cameras.filter(({ state }) => state === "live").length;
   put(document.getElementById("summary"), cameras.length ? say("site.live_count", { live, all: cameras.length }) : "");
   const mine = account ? { operator: "own_", owner: "own_" }[role] ?? "shared_" : "";
-  if (!cameras.length) showEmpty(say(`empty.${mine}title`), say(`empty.${mine}hint`));
+  if (cameras.length) return;
+  showEmpty(say(`empty.${mine}title`), say(`empty.${mine}hint`));
+  checkSignedIn();
 }
 
 function refused() {
