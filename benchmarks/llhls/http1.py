@@ -77,6 +77,11 @@ class Connection(asyncio.BufferedProtocol):
         self._is_chunked = False
         self._is_last_chunk = False
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is connected, as far as is known."""
+        return self._transport is not None
+
     async def open(self) -> None:
         """Connects, if it is not connected.
 

@@ -60,9 +60,20 @@ class Session:
         raise Broken("too many redirects")
 
     async def get(self, connection: Connection, path: str, *, keep: bool = True) -> Response:
-        """A GET on a connection that is opened when the server closed it; cookies are kept."""
+        """A GET on a connection that is opened when the server closed it; cookies are kept.
+
+        A server may close an idle connection in the moment it is used again: then once more, on a new one
+        (RFC 9112 §9.3.1).
+        """
+        is_used = connection.is_open
         await connection.open()
-        response = await self.send(connection, path, keep=keep)
+        try:
+            response = await self.send(connection, path, keep=keep)
+        except Broken:
+            if not is_used or connection.is_open:
+                raise
+            await connection.open()
+            response = await self.send(connection, path, keep=keep)
         if b"ookie:" in response.head:
             self._note_cookie(response.field("Set-Cookie"))
         return response
