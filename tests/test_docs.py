@@ -65,7 +65,10 @@ def test_the_docs_show_no_command_that_is_not_there() -> None:
     shown = re.findall(r"(?:^|&& |`)(?:\w+=\S+ )?camrelay ([a-z-]+)(?: ([a-z-]+))?", code, re.MULTILINE)
 
     assert len(shown) > 10
-    assert [words for words in shown if words[0] not in real and " ".join(words) not in real] == []
+    groups = {name.split()[0] for name in real if " " in name}
+    assert [
+        words for words in shown if words[0] not in real and " ".join(words).strip() not in real | groups
+    ] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -47,6 +47,7 @@ def static(page: str) -> list[str]:
         "/cameras/yard",
         "/cameras/yard/watched",
         "/me/record",
+        "/statistics",
         "/sign-in",
         "/register",
         "/me",

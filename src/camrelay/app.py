@@ -59,6 +59,7 @@ from camrelay.share_store import ShareStore
 from camrelay.sharing import Sharing
 from camrelay.snapshots import Snapshots
 from camrelay.tls import Certificate, redirecting
+from camrelay.usage import UsageNumbers
 
 logger = logging.getLogger("camrelay.server")
 
@@ -305,7 +306,8 @@ class App:
         name_of = self._accounts.name
         records = Records(directory, self._gate, self._lineup.camera, self._log.append, desk, name_of)
         own = OwnRecord(directory, self._gate, self._keeper, desk, name_of)
-        return [*records.routes(), *own.routes(), *self._keeper.routes()]
+        numbers = UsageNumbers(directory, self._gate, self._lineup.camera, desk)
+        return [*records.routes(), *own.routes(), *numbers.routes(), *self._keeper.routes()]
 
     async def _listen(
         self,

@@ -21,7 +21,7 @@ from aiohttp import web
 from msgspec import Meta
 
 from camrelay import config
-from camrelay.audit import erasure, holds, restriction, retention
+from camrelay.audit import erasure, holds, restriction, retention, usage
 from camrelay.audit.holds import Hold
 from camrelay.audit.people import opened
 from camrelay.audit.signer import Signer
@@ -208,6 +208,8 @@ class Keeper:
             ChainBroken: the log is not as it was signed.
         """
         async with self._turn:
+            # Before the days that are over go, for good, what is told of them is made.
+            await asyncio.to_thread(usage.collect, self._directory, _today())
             days = await asyncio.to_thread(self._expired, viewings_days, is_sure)
             for each in days:
                 await self._tell(EventType.PURGE, by, target=each.name, count=each.lines)

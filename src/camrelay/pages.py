@@ -123,6 +123,7 @@ class Pages:
             "/find": self.find,
             "/cameras/{camera:[a-z0-9][a-z0-9_-]*}/watched": self.watched,
             "/me/record": self.record,
+            "/statistics": self.statistics,
             "/sign-in": self.sign_in,
             "/register": self.register,
             "/me": self.me,
@@ -169,6 +170,10 @@ class Pages:
     async def record(self, request: web.Request) -> web.Response:
         """What is on record of whoever looks."""
         return self._page(request, "record.html", _PAGE_HEADERS)
+
+    async def statistics(self, request: web.Request) -> web.Response:
+        """How much cameras are watched. Whether somebody may see that is the API's to say."""
+        return self._page(request, "statistics.html", _PAGE_HEADERS)
 
     async def embed(self, request: web.Request) -> web.Response:
         """The player alone, for an iframe."""

@@ -13,6 +13,7 @@ from camrelay.audit.holds import Hold
 from camrelay.audit.identity import Details
 from camrelay.audit.people import DATABASE, opened
 from camrelay.audit.record import REGISTRY, Record
+from camrelay.audit.statistic import Usage
 from camrelay.model import EventType
 
 PAGE = Path(__file__).parents[2] / "docs" / "data-dictionary.md"
@@ -39,6 +40,7 @@ def test_every_field_that_is_kept_has_an_entry(columns: set[str]) -> None:
         "details.": Details.__struct_fields__,
         "erased.jsonl: ": Erasure.__struct_fields__,
         "holds.json: ": Hold.__struct_fields__,
+        "statistics.jsonl: ": Usage.__struct_fields__,
     }
     assert missing(stored) == set()
     kept = {prefix + field for prefix, fields in stored.items() for field in fields}

@@ -89,6 +89,11 @@ FILES = (
     Entry("holds.json: first", Personal.NO, "the first day that is held", "until it ends"),
     Entry("holds.json: last", Personal.NO, "the last day that is held", "until it ends"),
     Entry("holds.json: alias", Personal.PSEUDONYM, "whom it is on, keyed hash", "until it ends"),
+    Entry("statistics.jsonl: day", Personal.NO, "the day that is told of", "760 days"),
+    Entry("statistics.jsonl: camera", Personal.NO, "the camera that is told of", "760 days"),
+    Entry("statistics.jsonl: views", Personal.NO, "rounded; of ten people or more", "760 days"),
+    Entry("statistics.jsonl: watch_s", Personal.NO, "rounded; of ten people or more", "760 days"),
+    Entry("statistics.jsonl: peak", Personal.NO, "rounded; of ten people or more", "760 days"),
     Entry("restricted.json", Personal.PSEUDONYM, "whom not to show, keyed hash", "until they allow it"),
 )
 
