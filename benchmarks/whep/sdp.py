@@ -8,6 +8,9 @@ from typing import NamedTuple
 #: H.264 packetization-mode 1 in the profiles browsers offer, plus High as Safari does (RFC 6184 §8.1).
 PAYLOAD_TYPES = {96: "42e01f", 97: "42001f", 98: "4d001f", 99: "640c1f"}
 
+#: From a payload type to that of its retransmissions (RFC 4588), which every browser offers.
+_RTX_OFFSET = 10
+
 
 class BadAnswer(Exception):
     """An answer without what a viewer needs."""
@@ -25,7 +28,7 @@ class Answer(NamedTuple):
 
 def offer(*, ufrag: str, password: str, fingerprint: str, address: tuple[str, int]) -> str:
     """A WHEP offer: one video section, receive only, one host candidate, all of it known (no trickling)."""
-    kinds = " ".join(map(str, PAYLOAD_TYPES))
+    kinds = " ".join(f"{kind} {kind + _RTX_OFFSET}" for kind in PAYLOAD_TYPES)
     lines = [
         "v=0",
         "o=- 1 2 IN IP4 127.0.0.1",
@@ -53,6 +56,8 @@ def offer(*, ufrag: str, password: str, fingerprint: str, address: tuple[str, in
             f"a=rtcp-fb:{kind} nack",
             f"a=rtcp-fb:{kind} nack pli",
             f"a=fmtp:{kind} level-asymmetry-allowed=1;packetization-mode=1;profile-level-id={profile}",
+            f"a=rtpmap:{kind + _RTX_OFFSET} rtx/90000",
+            f"a=fmtp:{kind + _RTX_OFFSET} apt={kind}",
         ]
     return "\r\n".join(lines) + "\r\n"
 

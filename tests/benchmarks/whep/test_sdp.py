@@ -22,13 +22,15 @@ a=candidate:4 1 udp 2130706431 ::1 8189 typ host
 
 
 def test_another_parser_reads_the_offer() -> None:
-    """One section that only receives H.264, mode 1, with everything known at once."""
+    """One section that only receives H.264, mode 1, with RTX, and everything known at once."""
     text = sdp.offer(ufrag="u", password="p" * 22, fingerprint="AA:BB", address=("127.0.0.1", 4000))
     found = aiortc.sdp.SessionDescription.parse(text)
     (media,) = found.media
     assert (media.kind, media.direction, media.rtcp_mux) == ("video", "recvonly", True)
-    assert [codec.payloadType for codec in media.rtp.codecs] == list(sdp.PAYLOAD_TYPES)
-    assert all(codec.parameters["packetization-mode"] == "1" for codec in media.rtp.codecs)
+    codecs, repairs = media.rtp.codecs[::2], media.rtp.codecs[1::2]
+    assert [codec.payloadType for codec in codecs] == list(sdp.PAYLOAD_TYPES)
+    assert all(codec.parameters["packetization-mode"] == "1" for codec in codecs)
+    assert [repair.parameters["apt"] for repair in repairs] == list(sdp.PAYLOAD_TYPES)
     assert [(c.ip, c.port) for c in media.ice_candidates] == [("127.0.0.1", 4000)]
     assert media.ice_candidates_complete
 
