@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 
 import aiohttp
 
-from benchmarks.child import Child
+from benchmarks.child import Child, accepts
 from benchmarks.command import Run, execute
 from benchmarks.faults import lies
 from benchmarks.faults.liar import Liar, unchanged
@@ -54,6 +54,8 @@ QUICK = [
     "--cameras", "2", "--versions", "30", "--seconds", "6", "--fault-every", "1", "--restart-every", "100",
 ]  # fmt: skip
 
+#: A relay that takes longer to start than this has failed.
+_START_S = 60.0
 #: A rule of its own: whoever cannot be followed at all is not checked.
 _NOT_SERVED = "served"
 
@@ -68,10 +70,15 @@ class Mortal(Camrelay):
         return list(self._command)
 
     async def die(self) -> None:
-        """Is killed, and started again; that cameras are live again is not waited for."""
+        """Is killed, and started again; that cameras are live again is not waited for.
+
+        Raises:
+            ChildFailed: it did not start.
+        """
         os.kill(self.pid, signal.SIGKILL)
         await self.stop()
         self._child = Child(list(self._command), self.core, self.directory / "log", cwd=self.directory)
+        await self._child.until(lambda: accepts(self._http), _START_S)
 
 
 class Totals:

@@ -35,7 +35,7 @@ from camrelay.tools.hlsrules import (
 #: A playlist reload blocks for a part, or in the worst case for three TARGETDURATIONs.
 _ANSWER_S = 70.0
 #: How long a server that restarts may be away.
-_AWAY_S = 30.0
+_AWAY_S = 60.0
 #: Between rounds of probes. Each round takes about a segment.
 _PROBE_EVERY_S = 20.0
 #: Removed segments are asked for this long before they may vanish.

@@ -27,11 +27,13 @@ OTHER = make_params(sps=SPS_720P)
 class Recorder:
     """A segmenter and everything it said."""
 
-    def __init__(self, options: config.Hls = OPTIONS) -> None:
+    def __init__(self, options: config.Hls = OPTIONS, *, is_first_short: bool = False) -> None:
         self.segments: list[Segment] = []
         self.completed: list[Segment] = []
         self.parts: list[Part] = []
-        self.segmenter = Segmenter(options, 1000, self._part_added, self.completed.append)
+        self.segmenter = Segmenter(
+            options, 1000, self._part_added, self.completed.append, is_first_short=is_first_short
+        )
 
     def _part_added(self, segment: Segment, part: Part) -> None:
         if not self.segments or self.segments[-1] is not segment:
@@ -198,6 +200,16 @@ class TestParts:
 
 
 class TestSegments:
+    def test_the_first_may_be_a_single_part(self) -> None:
+        """The second then goes on without a key frame, up to the next one."""
+        recorder = Recorder(is_first_short=True)
+
+        recorder.push(gops(3))
+
+        assert [len(segment.parts) for segment in recorder.completed] == [1, 9, 10]
+        assert not recorder.completed[1].parts[0].is_independent
+        assert recorder.completed[2].parts[0].is_independent
+
     def test_a_segment_ends_at_a_key_frame(self) -> None:
         """Segments are whole GOPs of about the wished length."""
         recorder = Recorder()

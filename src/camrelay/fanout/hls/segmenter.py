@@ -6,7 +6,8 @@ The rules, with their numbers in draft-pantos-hls-rfc8216bis-22:
   segment [4.4.4.9]. Decode times are therefore counted by a clock of our own: a sample's duration is the
   camera's wherever that fits, else it is cut to fit, and the next samples make up for it. Presentation times
   move along, by less than a part; nothing ever drifts, and durations always add up to the next decode time.
-- A segment ends at a key frame, or without one when it would outgrow TARGETDURATION [6.2.1].
+- A segment ends at a key frame, or without one when it would outgrow TARGETDURATION [6.2.1]. The first may be
+  a single part: a player that knows no parts, such as ffmpeg, gives up on a playlist without a segment.
 - Missing media becomes segments of GAP parts [6.2.1]. What comes after them, after a break of the timeline or
   with other parameters begins with a key frame, a DISCONTINUITY and, if need be, another MAP.
 - Program dates follow the wall clock by small corrections and never go back by more than one [6.2.1].
@@ -48,6 +49,7 @@ class Segmenter:
         first_msn: media sequence number of the first segment.
         part_added: called with a segment and the part it just got.
         segment_completed: called with a segment that will get no more parts.
+        is_first_short: whether the first segment ends with its first part.
 
     Attributes:
         part_target: PART-TARGET in ticks, 0 until it is chosen.
@@ -63,6 +65,8 @@ class Segmenter:
         first_msn: int,
         part_added: Callable[[Segment, Part], None],
         segment_completed: Callable[[Segment], None],
+        *,
+        is_first_short: bool = False,
     ) -> None:
         self._wish = round(options.segment_s * CLOCK_RATE)
         self._limit = options.target_duration_s * CLOCK_RATE + _TARGET_SLACK
@@ -70,6 +74,7 @@ class Segmenter:
         self._max_part_target = options.target_duration_s * CLOCK_RATE
         self._part_added = part_added
         self._segment_completed = segment_completed
+        self._is_first_short = is_first_short
         self.part_target = 0
         self.params: VideoParams | None = None
         self.init: InitSection | None = None
@@ -247,6 +252,8 @@ class Segmenter:
         part = Part(self.next_part, self._part_duration, is_independent, data)
         self._samples, self._samples_bytes, self._part_duration = [], 0, 0
         self._add_part(self._segment, part)
+        if part.number == 0 and self._is_first_short:
+            self._complete(self._segment)
 
     def _add_part(self, segment: Segment, part: Part) -> None:
         self.next_part += 1

@@ -92,7 +92,9 @@ class Window:
         self._stood_down = stood_down
         self._loop = asyncio.get_running_loop()
         self._listing = Listing(options, first_discontinuity, prefix)
-        self._segmenter = Segmenter(options, first_msn, self._part_added, self._segment_completed)
+        self._segmenter = Segmenter(
+            options, first_msn, self._part_added, self._segment_completed, is_first_short=True
+        )
         self._contents: dict[str, Content] = {}
         self._playlists: dict[tuple[int, bool, int], Content] = {}
         self._room = WaitingRoom[Content](MAX_WAITERS)
