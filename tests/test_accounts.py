@@ -256,6 +256,19 @@ async def test_sessions_are_listed_and_ended_one_by_one(site: Site, anna: Browse
         assert await is_signed_in(anna)
 
 
+async def test_an_account_is_signed_in_so_often_and_no_oftener(
+    site: Site, anna: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The browser that signed in first is out when there are too many."""
+    monkeypatch.setattr("camrelay.auth.websession.MAX_SESSIONS", 2)
+    site.clock.utc_us += 1
+    async with site.browser("anna") as second, site.browser() as third:
+        site.clock.utc_us += 1
+        await sign_in(third)
+
+        assert [await is_signed_in(browser) for browser in (anna, second, third)] == [False, True, True]
+
+
 # Making an account.
 
 

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from markupsafe import escape
 
+from auth_builders import make_account
 from camrelay.pages import HLS_LIBRARY, Pages
 from camrelay.server import Route, build
 
@@ -221,6 +223,16 @@ def test_another_language_says_nothing_that_english_does_not() -> None:
     assert set(catalogues) == {"en", "ru"}
     assert russian.keys() <= english.keys()
     assert all(found == {"one", "few", "many", "other"} for found in russian.values() if found)
+
+
+def test_case_30_a_name_is_text_wherever_it_stands() -> None:
+    """Whatever somebody calls themselves."""
+    for name in ('"><svg onload=alert(1)>', "{{ 7*7 }}", "</script><script>alert(1)</script>"):
+        page = Pages()._render("grid.html", person=make_account(name=name))
+
+        assert page.count(str(escape(name))) == 1
+        assert "<svg onload" not in page
+        assert "<script>alert" not in page
 
 
 async def test_other_sites_may_load_the_player(client: Client) -> None:

@@ -17,10 +17,12 @@ from camrelay.auth.patience import Patience
 from camrelay.auth.totp import matching_step
 from camrelay.errors import BadRequest, CodeRequired, SignInFailed, TooManyRequests
 
-#: The longest pauses. Strangers who know an address can slow its owner down to one attempt in half a minute,
-#: and only while they keep at it from many networks; from one network it is their own attempts that wait.
-_ONE_NETWORK_S = 900.0
-_ONE_ACCOUNT_S = 30.0
+#: The longest pauses: of one network that aims at one account, of an account that many aim at, and of a
+#: network that aims at many. Strangers can slow an owner down to an attempt in half a minute, and only while
+#: they keep at it from many networks; a house full of people who mistype waits a minute at most.
+_PAIR_S = 900.0
+_ACCOUNT_S = 30.0
+_NETWORK_S = 60.0
 
 
 class SignIn:
@@ -41,9 +43,9 @@ class SignIn:
         self._passwords = passwords
         self._now = now
         self._utc_us = utc_us
-        self._pair = Patience(free=5, longest_s=_ONE_NETWORK_S)
-        self._network = Patience(free=50, longest_s=_ONE_NETWORK_S)
-        self._account = Patience(free=30, longest_s=_ONE_ACCOUNT_S)
+        self._pair = Patience(free=5, longest_s=_PAIR_S)
+        self._account = Patience(free=30, longest_s=_ACCOUNT_S)
+        self._network = Patience(free=100, longest_s=_NETWORK_S)
 
     async def check(self, email: str, password: str, code: str, network: str) -> Account:
         """The account of somebody who has shown that it is theirs.

@@ -21,6 +21,8 @@ from camrelay.auth.account import ABSOLUTE_US, IDLE_US, Account, SignedIn, WebSe
 from camrelay.auth.session import Client
 from camrelay.errors import StoreUnavailable
 
+#: Browsers that one account can be signed in with; the next one ends the oldest.
+MAX_SESSIONS = 50
 #: A use is noted when the last note is older: once a minute instead of with every request.
 NOTED_US = 60 * 1_000_000
 #: How late the end of an unused session can be noticed by what hangs on it.
@@ -81,6 +83,8 @@ class WebSessions:
             agent=client.agent,
             network=client.ip_prefix,
         )
+        for oldest in (await self._store.sessions(account.id))[MAX_SESSIONS - 1 :]:
+            await self.end(account.id, only=oldest.id)
         await self._store.add_session(session, _digest(cookie))
         return SignedIn(account, session), cookie
 
