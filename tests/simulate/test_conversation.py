@@ -63,7 +63,7 @@ class Client:
         ("rtsp://host/cam0", None),
         ("rtsp://host/cam01", None),
         ("rtsp://host/cam12345", None),
-        ("rtsp://host/cam1/trackID=2", None),
+        ("rtsp://host/cam1/trackID=3", None),
         ("rtsp://host/cam", None),
         ("rtsp://host/", None),
         ("http://host/cam1", None),
@@ -231,3 +231,17 @@ def test_a_password_is_asked_for_first(method: str) -> None:
     told = f'username="admin", realm="{secret.realm}", nonce="nonce", uri="{URL}", response="{response}"'
 
     assert client.ask(method, URL, Transport=TCP, Authorization=f"Digest {told}") in (200, 455)
+
+
+def test_a_second_track_joins_the_session_of_the_first() -> None:
+    """Only of a camera that has one, and after the picture's."""
+    client = Client()
+    assert client.ask("SETUP", f"{URL}/trackID=2", Transport=TCP) == 404
+    client.conversation._site.sdp = lambda camera: b"a=control:trackID=2\r\n"  # type: ignore[method-assign]
+    assert client.ask("SETUP", f"{URL}/trackID=2", Transport=TCP) == 455
+    session = client.set_up()
+    second = "RTP/AVP/TCP;unicast;interleaved=4-5"
+    assert client.ask("SETUP", f"{URL}/trackID=2", Transport=second, Session=session) == 200
+    assert client.conversation.session is not None
+    assert client.conversation.session.sound == Transport("tcp", 4, 5)
+    assert client.conversation.session.transport == Transport("tcp", 2, 3)

@@ -21,6 +21,13 @@ from camrelay.simulate import server as simulator
 @click.option("--b-frames", default=0, show_default=True, help="B-frames between references.")
 @click.option("--slices", default=1, show_default=True, help="Slices a picture.")
 @click.option("--profile", type=click.Choice(["baseline", "main", "high"]), default="main", show_default=True)
+@click.option(
+    "--audio",
+    type=click.Choice(["none", "aac", "opus", "pcmu", "pcma"]),
+    default="none",
+    show_default=True,
+    help="A beep every second.",
+)
 @click.option("--user", default="admin", show_default=True, help="User name, when there is a password.")
 @click.option("--password", default="", help="Ask for this password (Basic and Digest).")
 @click.option(
@@ -43,6 +50,7 @@ def simulate(
     b_frames: int,
     slices: int,
     profile: simulated.Profile,
+    audio: simulated.Sound,
     user: str,
     password: str,
     auth: simulated.Auth,
@@ -68,6 +76,13 @@ def simulate(
         profile=profile,
     )
     options = simulated.Options(
-        cameras=cameras, host=host, port=port, user=user, password=password, auth=auth, picture=picture
+        cameras=cameras,
+        host=host,
+        port=port,
+        user=user,
+        password=password,
+        auth=auth,
+        picture=picture,
+        audio=audio,
     )
     uvloop.run(simulator.run(options, click.echo))

@@ -14,6 +14,7 @@ from typing import Protocol
 from camrelay.simulate.options import Options
 from camrelay.simulate.rtp import Train, interleaved
 from camrelay.simulate.rtsp import Transport
+from camrelay.simulate.soundtrack import Soundtrack, Tone
 from camrelay.simulate.timeline import Cue, Departure, Timeline
 
 #: What may wait here for a receiver, besides what the kernel holds: four seconds of a 2 Mb/s camera.
@@ -37,6 +38,14 @@ class Receiver(Protocol):
         """Sends one RTCP packet."""
         ...
 
+    def send_sound(self, packets: Sequence[bytes]) -> None:
+        """Sends packets of the second track, to who has set it up."""
+        ...
+
+    def report_sound(self, packet: bytes) -> None:
+        """Sends one RTCP packet of the second track."""
+        ...
+
 
 class Datagrams(Protocol):
     """A datagram transport, as far as it is used here; asyncio's own type forgets the buffer's size."""
@@ -49,9 +58,12 @@ class Datagrams(Protocol):
 class TcpReceiver:
     """A client that takes its packets between the RTSP messages of its connection."""
 
-    def __init__(self, transport: asyncio.Transport, channels: Transport) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, channels: Transport, sound: Transport | None = None
+    ) -> None:
         self._transport = transport
         self._channels = channels
+        self._sound = sound
         self._is_skipping = True
         self._lagging_since: float | None = None
 
@@ -71,12 +83,24 @@ class TcpReceiver:
         if not self._is_skipping:
             self._transport.write(interleaved(self._channels.rtcp, packet))
 
+    def send_sound(self, packets: Sequence[bytes]) -> None:
+        if self._sound is not None and not self._is_skipping:
+            self._transport.write(b"".join(interleaved(self._sound.rtp, packet) for packet in packets))
+
+    def report_sound(self, packet: bytes) -> None:
+        if self._sound is not None and not self._is_skipping:
+            self._transport.write(interleaved(self._sound.rtcp, packet))
+
 
 class UdpReceiver:
     """A client that takes its packets as datagrams."""
 
-    def __init__(self, rtp: Datagrams, rtcp: Datagrams, host: str, ports: Transport) -> None:
+    def __init__(
+        self, rtp: Datagrams, rtcp: Datagrams, host: str, ports: Transport, sound: Transport | None = None
+    ) -> None:
         self._rtp, self._rtcp = rtp, rtcp
+        self._host = host
+        self._sound = sound
         self._rtp_address = (host, ports.rtp)
         self._rtcp_address = (host, ports.rtcp)
         self._is_skipping = True
@@ -92,15 +116,32 @@ class UdpReceiver:
     def report(self, packet: bytes) -> None:
         self._rtcp.sendto(packet, self._rtcp_address)
 
+    def send_sound(self, packets: Sequence[bytes]) -> None:
+        if self._sound is not None and not self._is_skipping:
+            for packet in packets:
+                self._rtp.sendto(packet, (self._host, self._sound.rtp))
+
+    def report_sound(self, packet: bytes) -> None:
+        if self._sound is not None:
+            self._rtcp.sendto(packet, (self._host, self._sound.rtcp))
+
 
 class Camera:
-    """Camera number `number`, counted from 1."""
+    """Camera number `number`, counted from 1.
 
-    def __init__(self, number: int, trains: Sequence[Train], sdp: bytes, options: Options) -> None:
+    Attributes:
+        is_mute: set, no sound is sent, although the description promises it.
+    """
+
+    def __init__(
+        self, number: int, trains: Sequence[Train], sdp: bytes, options: Options, tone: Tone | None = None
+    ) -> None:
         self.number = number
         self.sdp = sdp
         self._trains = trains
         self._options = options
+        self.is_mute = False
+        self._tone = tone
         self._receivers: list[Receiver] = []
         self._next_report = 0
         self.restart()
@@ -114,6 +155,15 @@ class Camera:
             secrets.randbits(32),
         )
         self._timeline = Timeline(self._trains, options.picture.fps, cue)
+        self._soundtrack: Soundtrack | None = None
+        if self._tone is not None:
+            self._soundtrack = Soundtrack(
+                self._tone,
+                options.picture.fps,
+                sequence=secrets.randbits(16),
+                timestamp=secrets.randbits(32),
+                ssrc=secrets.randbits(32),
+            )
 
     def cue(self, tick: int) -> Cue:
         """What a receiver that starts now gets first, if `tick` is the next."""
@@ -137,8 +187,15 @@ class Camera:
         departure = self._timeline.depart(tick, now_us)
         for receiver in tuple(self._receivers):
             receiver.send(departure, now)
+        packets = self._soundtrack.due(tick) if self._soundtrack is not None else ()
+        for receiver in self._receivers if packets and not self.is_mute else ():
+            receiver.send_sound(packets)
         if tick >= self._next_report:
             self._next_report = tick + REPORT_S * self._options.picture.fps
             report = self._timeline.sender_report(tick, now_us, f"cam{self.number}")
             for receiver in self._receivers:
                 receiver.report(report)
+            if self._soundtrack is not None:
+                report = self._soundtrack.sender_report(tick, now_us, f"cam{self.number}")
+                for receiver in self._receivers:
+                    receiver.report_sound(report)

@@ -21,10 +21,13 @@ from camrelay.simulate.timeline import Cue
 SESSION_TIMEOUT_S = 60
 
 TRACK = "trackID=1"
+SOUND_TRACK = "trackID=2"
 
 _METHODS = ("OPTIONS", "DESCRIBE", "SETUP", "PLAY", "PAUSE", "GET_PARAMETER", "SET_PARAMETER", "TEARDOWN")
 
-_URL = re.compile(rf"(?:rtsps?://[^/]*)?/cam([1-9]\d{{0,3}})(?:/|/{TRACK})?(?:\?.*)?", re.ASCII)
+_URL = re.compile(
+    rf"(?:rtsps?://[^/]*)?/cam([1-9]\d{{0,3}})(?:/|/{TRACK}|/{SOUND_TRACK})?(?:\?.*)?", re.ASCII
+)
 
 
 class Site(Protocol):
@@ -43,12 +46,13 @@ class Site(Protocol):
 
 
 class Session(msgspec.Struct, frozen=True):
-    """A session that was set up."""
+    """A session that was set up; `sound` is where its second track goes, if that was set up too."""
 
     id: str
     camera: int
     transport: Transport
     is_playing: bool = False
+    sound: Transport | None = None
 
 
 class _Refused(Exception):
@@ -151,7 +155,10 @@ class Conversation:
         return [("Content-Base", base), ("Content-Type", "application/sdp")], sdp
 
     def _set_up(self, request: Request) -> list[tuple[str, str]]:
-        camera, _ = self._camera(request)
+        camera, sdp = self._camera(request)
+        is_sound = request.url.partition("?")[0].endswith(SOUND_TRACK)
+        if is_sound and SOUND_TRACK.encode() not in sdp:
+            raise _Refused(404)
         if "session" in request.headers:
             self._named_session(request)
         if self.session is not None and (self.session.is_playing or "session" not in request.headers):
@@ -159,8 +166,14 @@ class Conversation:
         transport = parse_transport(request.headers.get("transport", ""))
         if transport is None:
             raise _Refused(461)
-        session_id = self.session.id if self.session else self._new_id()
-        self.session = Session(session_id, camera, transport)
+        if is_sound:
+            # The picture comes first: it is what a session is about.
+            if self.session is None:
+                raise _Refused(455)
+            self.session = msgspec.structs.replace(self.session, sound=transport)
+        else:
+            session_id = self.session.id if self.session else self._new_id()
+            self.session = Session(session_id, camera, transport)
         ssrc = self._site.cue(camera).ssrc
         if transport.lower == "tcp":
             chosen = f"RTP/AVP/TCP;unicast;interleaved={transport.rtp}-{transport.rtcp}"

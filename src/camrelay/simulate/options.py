@@ -11,6 +11,7 @@ from camrelay.errors import ConfigError
 
 Codec = Literal["h264"]
 Profile = Literal["baseline", "main", "high"]
+Sound = Literal["none", "aac", "opus", "pcmu", "pcma"]
 
 #: Schemes a camera challenges with when it has a password. "any" offers all of them, weakest last.
 Auth = Literal["any", "basic", "digest", "digest-sha256"]
@@ -67,6 +68,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     password: str = ""
     auth: Auth = "any"
     picture: Picture = Picture()
+    audio: Sound = "none"
     cache_dir: str = ""
     first_sequence: int | None = None
     first_timestamp: int | None = None

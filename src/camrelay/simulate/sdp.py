@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 
-from camrelay.simulate.conversation import TRACK
+from camrelay.simulate.conversation import SOUND_TRACK, TRACK
 from camrelay.simulate.options import Picture
 from camrelay.simulate.rtp import CLOCK_RATE, PAYLOAD_TYPE
+from camrelay.simulate.soundtrack import Tone
 
 
-def describe(name: str, picture: Picture, sps: bytes, pps: bytes) -> bytes:
+def describe(name: str, picture: Picture, sps: bytes, pps: bytes, tone: Tone | None = None) -> bytes:
     """The SDP of one camera with one H.264 stream, playable without waiting for in-band parameter sets."""
     sets = ",".join(base64.b64encode(unit).decode() for unit in (sps, pps))
     lines = (
@@ -27,5 +28,13 @@ def describe(name: str, picture: Picture, sps: bytes, pps: bytes) -> bytes:
         f"sprop-parameter-sets={sets}",
         f"a=framerate:{picture.fps}",
         f"a=control:{TRACK}",
+        *(_sound(tone) if tone else ()),
     )
     return "\r\n".join((*lines, "")).encode()
+
+
+def _sound(tone: Tone) -> list[str]:
+    lines = [f"m=audio 0 RTP/AVP {tone.payload_type}", f"a=rtpmap:{tone.payload_type} {tone.name}"]
+    if tone.format:
+        lines.append(f"a=fmtp:{tone.payload_type} {tone.format}")
+    return [*lines, f"a=control:{SOUND_TRACK}"]

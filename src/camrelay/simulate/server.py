@@ -26,6 +26,7 @@ from camrelay.simulate.rtp import Train, cut
 from camrelay.simulate.rtsp import Reader, Request, response
 from camrelay.simulate.sdp import describe
 from camrelay.simulate.timeline import Cue
+from camrelay.simulate.tone import tone
 
 log = logging.getLogger("camrelay.simulate")
 
@@ -129,6 +130,10 @@ class Simulator:
         slot = (camera - 1) % self._slots
         return self._cameras[camera - 1].cue(-(-(self._departures - slot) // self._slots))
 
+    def mute(self, camera: int, *, is_mute: bool = True) -> None:
+        """Stops a camera's sound while its picture goes on, or lets it go on too."""
+        self._cameras[camera - 1].is_mute = is_mute
+
     # What connections use.
 
     def converse(self) -> Conversation:
@@ -161,10 +166,11 @@ class Simulator:
         camera = self._cameras[session.camera - 1]
         receiver: Receiver
         if session.transport.lower == "tcp":
-            receiver = TcpReceiver(transport, session.transport)
+            receiver = TcpReceiver(transport, session.transport, session.sound)
         else:
             rtp, rtcp = (cast(Datagrams, transport) for transport in self._udp)
-            receiver = UdpReceiver(rtp, rtcp, transport.get_extra_info("peername")[0], session.transport)
+            host = transport.get_extra_info("peername")[0]
+            receiver = UdpReceiver(rtp, rtcp, host, session.transport, session.sound)
         camera.attach(receiver)
         return lambda: camera.detach(receiver)
 
@@ -188,8 +194,9 @@ class Simulator:
         cameras = []
         for number in range(1, count + 1):
             trains, sps, pps = loops[min(number, len(loops)) - 1]
-            sdp = describe(f"cam{number}", picture, sps, pps)
-            cameras.append(Camera(number, trains, sdp, self._options))
+            sound = tone(self._options.audio)
+            sdp = describe(f"cam{number}", picture, sps, pps, sound)
+            cameras.append(Camera(number, trains, sdp, self._options, sound))
         return cameras
 
     async def _open_udp(self) -> tuple[asyncio.DatagramTransport, asyncio.DatagramTransport]:
