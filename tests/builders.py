@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from camrelay.model import CLOCK_RATE, AccessUnit, Codec, VideoParams
+from camrelay.model import CLOCK_RATE, AccessUnit, AudioCodec, AudioParams, AudioUnit, Codec, VideoParams
 
 #: When the first access unit of a test arrives.
 ARRIVED_US = 1_700_000_000_000_000
@@ -13,7 +13,13 @@ SPS_720P = bytes.fromhex("6764001facb200a00b7420000003002000000651e30649")
 PPS = bytes.fromhex("68ebc3cb22c0")
 
 
-def make_params(*, sps: bytes = SPS_360P, pps: bytes = PPS, frame_rate: float | None = 25.0) -> VideoParams:
+def make_params(
+    *,
+    sps: bytes = SPS_360P,
+    pps: bytes = PPS,
+    frame_rate: float | None = 25.0,
+    audio: AudioParams | None = None,
+) -> VideoParams:
     """What a decoder must know of a 640 x 360 stream, or of a 1280 x 720 one with `sps=SPS_720P`."""
     width, height = (1280, 720) if sps == SPS_720P else (640, 360)
     return VideoParams(
@@ -24,6 +30,7 @@ def make_params(*, sps: bytes = SPS_360P, pps: bytes = PPS, frame_rate: float | 
         height=height,
         rfc6381=f"avc1.{sps[1:4].hex()}",
         frame_rate=frame_rate,
+        audio=audio,
     )
 
 
@@ -72,3 +79,16 @@ def make_gop(
         )
         for i in range(units)
     ]
+
+
+#: 48 kHz AAC-LC, one channel.
+AAC = AudioParams(AudioCodec.AAC, 48_000, 1, bytes.fromhex("1188"))
+OPUS = AudioParams(AudioCodec.OPUS, 48_000, 2)
+PCMA = AudioParams(AudioCodec.PCMA, 8_000, 1)
+
+
+def make_sound(
+    pts: int = 0, *, data: bytes = b"sound", duration: int = 1024, params: AudioParams = AAC
+) -> AudioUnit:
+    """A packet's worth of sound at a time of the pictures."""
+    return AudioUnit(pts, duration, data, params)

@@ -19,7 +19,7 @@ from camrelay.auth.share import Visibility
 from camrelay.errors import AccessDenied, BadRequest, NotFound, PublishUnconfirmed
 from camrelay.fanout.hub import Hub
 from camrelay.lineup import Channel, Lineup
-from camrelay.model import CameraState
+from camrelay.model import AudioCodec, CameraState
 from camrelay.server import Route, body, json_response
 
 
@@ -39,6 +39,7 @@ class CameraView(msgspec.Struct, frozen=True):
     viewers: int
     bit_rate_bps: int
     codec: str | None
+    audio: AudioCodec | None
     width: int | None
     height: int | None
     frame_rate: float | None
@@ -60,6 +61,7 @@ class CameraChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     username: str | UnsetType = UNSET
     password: str | UnsetType = UNSET
     transport: Literal["tcp", "udp"] | UnsetType = UNSET
+    audio: bool | UnsetType = UNSET
     connect: Literal["always", "on_demand"] | UnsetType = UNSET
     tls_fingerprint: config.Fingerprint | UnsetType = UNSET
     visibility: Visibility | UnsetType = UNSET
@@ -122,6 +124,7 @@ def camera_view(camera: config.Camera, hub: Hub, viewers: int) -> CameraView:
         viewers=viewers,
         bit_rate_bps=hub.ring.bit_rate_bps if is_live else 0,
         codec=params.rfc6381 if params else None,
+        audio=params.audio.codec if params and params.audio else None,
         width=params.width if params else None,
         height=params.height if params else None,
         frame_rate=params.frame_rate if params else None,

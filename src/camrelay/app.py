@@ -215,7 +215,7 @@ class App:
             self._hls.attach(hub, is_public=camera.visibility == "public")
         if self._options.webrtc.enabled:
             self._webrtc.attach(hub)
-        self._fleet.add(camera, publish=hub.publish, status=hub.set_status)
+        self._fleet.add(camera, publish=hub.publish, status=hub.set_status, publish_sound=hub.publish_sound)
 
     async def _detach(self, channel: Channel) -> None:
         await self._gate.revoke(Handle(HandleKind.CAMERA, channel.camera.id), EndReason.CAMERA_REMOVED)

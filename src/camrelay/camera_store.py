@@ -28,6 +28,7 @@ CAMERAS = sa.Table(
     sa.Column("username", sa.Text, nullable=False),
     sa.Column("sealed_password", sa.LargeBinary, nullable=False),
     sa.Column("transport", sa.Text, nullable=False),
+    sa.Column("audio", sa.Boolean, nullable=False),
     sa.Column("connect", sa.Text, nullable=False),
     sa.Column("visibility", sa.Text, nullable=False),
     sa.Column("tls_fingerprint", sa.Text, nullable=False),

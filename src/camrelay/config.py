@@ -189,6 +189,8 @@ class Camera(_Section, frozen=True):
     #: SHA-256 of the certificate of an rtsps:// camera, in hexadecimal with or without colons. Empty: the
     #: certificate must be one that this machine trusts.
     tls_fingerprint: Fingerprint = ""
+    #: Off: the camera's sound is not read. Sound needs a consent of its own in many places.
+    audio: bool = True
     #: "on_demand": connected only while somebody watches, who then waits for the first key frame.
     connect: Literal["always", "on_demand"] = "always"
     #: Who may watch besides its owner, each step with those before: nobody, whom it is shared with, whoever

@@ -21,7 +21,7 @@ from camrelay.model import CameraId
 #: What a camera's stream, or who may have it, depends on; a change of anything else leaves viewers alone.
 _STREAM_FIELDS = (
     *("url", "username", "password", "transport", "tls_fingerprint"),
-    *("connect", "tenant", "owner"),
+    *("audio", "connect", "tenant", "owner"),
 )
 
 

@@ -37,7 +37,7 @@ camera_reconnects = _counter(
 )
 camera_dropped_access_units = _counter(
     "camrelay_camera_dropped_access_units_total",
-    "Access units received and not passed on, by cause.",
+    "Access units received and not passed on, by cause; of sound as one of them.",
     "camera",
     "reason",
 )

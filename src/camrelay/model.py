@@ -28,12 +28,34 @@ class Codec(enum.StrEnum):
     H265 = "h265"
 
 
+class AudioCodec(enum.StrEnum):
+    """What a camera's sound is made of, as far as it is relayed."""
+
+    AAC = "aac"
+    OPUS = "opus"
+    PCMU = "pcmu"
+    PCMA = "pcma"
+
+
+class AudioParams(msgspec.Struct, frozen=True):
+    """What a decoder of a camera's sound must know.
+
+    `clock_rate` is samples per second. `config` is the AudioSpecificConfig of AAC (ISO/IEC 14496-3 §1.6.2.1).
+    """
+
+    codec: AudioCodec
+    clock_rate: int
+    channels: int
+    config: bytes = b""
+
+
 class VideoParams(msgspec.Struct, frozen=True):
     """What a decoder must know before the first key frame; equal values mean nothing changed.
 
     `sps`, `pps` and `vps` are NAL units without start code or length. `rfc6381` is the codec string for HLS
     and MSE, such as "avc1.64001f". `frame_rate` is frames per second, None when the stream does not say.
     `reorder_depth` is how many pictures may be coded before one that is shown earlier: 0 without B-frames.
+    `audio` is the sound that goes with the pictures, None without.
     """
 
     codec: Codec
@@ -45,6 +67,7 @@ class VideoParams(msgspec.Struct, frozen=True):
     frame_rate: float | None = None
     vps: tuple[bytes, ...] = ()
     reorder_depth: int = 0
+    audio: AudioParams | None = None
 
     @property
     def profile_level_id(self) -> bytes:
@@ -67,6 +90,19 @@ class AccessUnit(msgspec.Struct, frozen=True, gc=False):
     params: VideoParams
     arrived_us: int
     discontinuity: bool = False
+
+
+class AudioUnit(msgspec.Struct, frozen=True, gc=False):
+    """A packet's worth of sound: one AAC access unit, one Opus packet, or samples of G.711.
+
+    `pts` is on the clock of the pictures; `duration` is in samples, of which there are `params.clock_rate` in
+    a second. A jump of `pts` is a gap.
+    """
+
+    pts: int
+    duration: int
+    data: bytes
+    params: AudioParams
 
 
 class CameraState(enum.StrEnum):

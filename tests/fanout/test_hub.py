@@ -7,12 +7,12 @@ import logging
 
 import pytest
 
-from builders import make_au
+from builders import make_au, make_sound
 from camrelay import config, metrics
 from camrelay.errors import StreamNotReady
 from camrelay.fanout import hub as hub_module
 from camrelay.fanout.hub import Hub
-from camrelay.model import AccessUnit, CameraId, CameraState, CameraStatus
+from camrelay.model import AccessUnit, AudioUnit, CameraId, CameraState, CameraStatus
 
 LIVE = CameraStatus(state=CameraState.LIVE, since_us=1)
 OFFLINE = CameraStatus(state=CameraState.OFFLINE, since_us=2, reason="unreachable")
@@ -194,3 +194,34 @@ class TestLive:
 
         assert hub.ring.since_last_key() == ()
         assert hub.ring.size_bytes == 0
+
+
+class TestSound:
+    def test_who_listens_hears_what_comes(self, hub: Hub) -> None:
+        """Until it is taken back, however often."""
+        heard: list[AudioUnit] = []
+        stop = hub.hear(heard.append)
+        hub.publish_sound(make_sound(1))
+        stop()
+        stop()
+        hub.publish_sound(make_sound(2))
+
+        assert [unit.pts for unit in heard] == [1]
+
+    def test_a_failing_hearer_is_left_out_and_counted(self, hub: Hub) -> None:
+        """The others hear on."""
+        heard: list[AudioUnit] = []
+        calls: list[AudioUnit] = []
+
+        def fail(unit: AudioUnit) -> None:
+            calls.append(unit)
+            raise RuntimeError("no")
+
+        hub.hear(fail)
+        hub.hear(heard.append)
+        before = failures()
+        for pts in (1, 2):
+            hub.publish_sound(make_sound(pts))
+
+        assert (len(calls), len(heard)) == (1, 2)
+        assert failures() == before + 1

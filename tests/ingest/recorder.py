@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from camrelay.model import AccessUnit, CameraState, CameraStatus
+from camrelay.model import AccessUnit, AudioUnit, CameraState, CameraStatus
 
 #: Longer than anything here takes on a busy machine.
 PATIENCE_S = 30.0
@@ -16,11 +16,16 @@ class Recorder:
 
     def __init__(self) -> None:
         self.units: list[AccessUnit] = []
+        self.sounds: list[AudioUnit] = []
         self.statuses: list[CameraStatus] = []
         self._waiting: list[tuple[Callable[[], bool], asyncio.Event]] = []
 
     def publish(self, unit: AccessUnit) -> None:
         self.units.append(unit)
+        self._wake()
+
+    def publish_sound(self, unit: AudioUnit) -> None:
+        self.sounds.append(unit)
         self._wake()
 
     def report(self, status: CameraStatus) -> None:

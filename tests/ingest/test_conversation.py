@@ -384,3 +384,76 @@ class TestWhilePlaying:
 
         assert camera.conversation.is_over
         assert camera.conversation.video.finished == []  # type: ignore[union-attr]
+
+
+SOUND = b"m=audio 0 RTP/AVP 8\r\na=control:trackID=2\r\n"
+
+
+def with_sound(sdp: bytes = SDP + SOUND, **ports: int) -> Camera:
+    """A camera that was asked to set up its pictures."""
+    conversation = Conversation(
+        TARGET,
+        own_address="10.0.0.2",
+        udp_port=ports.get("udp_port"),
+        cnonce="c0ffee",
+        ssrc=7,
+        wants_sound=True,
+        sound_port=ports.get("sound_port"),
+    )
+    camera = Camera(conversation)
+    camera.describe(sdp)
+    return camera
+
+
+class TestSound:
+    def test_it_is_set_up_after_the_pictures_and_taken_from_its_own_channels(self) -> None:
+        """Both tracks are in one session."""
+        camera = with_sound()
+        camera.answer(Transport=TRANSPORT, Session="42")
+        assert camera.head.start.endswith("/trackID=2 RTSP/1.0")
+        assert camera.head.get("Transport") == "RTP/AVP/TCP;unicast;interleaved=2-3"
+        assert camera.head.get("Session") == "42"
+        camera.answer(Transport="RTP/AVP/TCP;unicast;interleaved=2-3", Session="42")
+        assert camera.head.start.startswith("PLAY ")
+        camera.answer()
+
+        rtp = struct.pack(">BBHII", 0x80, 8, 1, 0, 1) + b"sound"
+        camera.conversation.receive(media(1) + bytes((0x24, 2, 0, len(rtp))) + rtp)
+
+        assert camera.conversation.sound is not None
+        assert [unit.data for unit, _ in camera.conversation.sound.take()] == [b"sound"]
+        assert camera.conversation.video is not None
+        assert len(camera.conversation.video.finished) == 1
+
+    @pytest.mark.parametrize(
+        ("status", "transport"),
+        [
+            ("461 Unsupported Transport", ""),
+            ("200 OK", "RTP/AVP/TCP;unicast;interleaved=0-1"),
+            ("200 OK", "RTP/AVP/TCP;unicast;interleaved=2-3;source=10.9.9.9"),
+        ],
+    )
+    def test_a_camera_that_does_not_give_it_plays_its_pictures(self, status: str, transport: str) -> None:
+        """Sound is worth no failure."""
+        camera = with_sound()
+        camera.answer(Transport=TRANSPORT, Session="42")
+        camera.answer(status, Transport=transport)
+        assert camera.head.start.startswith("PLAY ")
+        camera.answer()
+        assert camera.conversation.is_playing
+        assert camera.conversation.sound is None
+
+    def test_a_camera_without_it_is_not_asked(self) -> None:
+        """PLAY follows at once."""
+        camera = with_sound(SDP)
+        camera.answer(Transport=TRANSPORT, Session="42")
+        assert camera.head.start.startswith("PLAY ")
+
+    def test_datagrams_have_ports_of_their_own(self) -> None:
+        """One pair for each track."""
+        camera = with_sound(udp_port=5000, sound_port=5002)
+        camera.answer(Transport="RTP/AVP;unicast;server_port=6000-6001", Session="42")
+        assert camera.head.get("Transport") == "RTP/AVP;unicast;client_port=5002-5003"
+        camera.answer(Transport="RTP/AVP;unicast;server_port=6002-6003")
+        assert camera.conversation.sound is not None
+        assert camera.conversation.sound.server_ports == (6002, 6003)

@@ -19,6 +19,7 @@ from camrelay.ingest.feed import (
     Message,
     Opened,
     Params,
+    Sound,
     Start,
     Stop,
     Unit,
@@ -33,6 +34,8 @@ MESSAGES: tuple[Message, ...] = (
     Unit(1, True, 2**40, 1_700_000_000_000_000, b"\x00\x00\x00\x01\x65"),
     Unit(1, False, None, 1_700_000_000_040_000, b""),
     Unit(2**32 - 1, False, -3600, 0, bytes(100_000)),
+    Sound(1, 2**32 - 1, 5, 1024, b"sound"),
+    Sound(1, 7, None, 160, b""),
     Dropped(1, 7, "backlog"),
     Stop(1),
     Ended(1, "interrupted"),
@@ -91,7 +94,8 @@ def test_an_empty_piece_changes_nothing() -> None:
     "data",
     [
         pytest.param(struct.pack(">IB", MAX_MESSAGE_BYTES + 1, 1), id="over the limit"),
-        pytest.param(struct.pack(">IB", 1, 2) + b"x", id="unknown kind"),
+        pytest.param(struct.pack(">IB", 1, 2) + b"x", id="sound without a whole head"),
+        pytest.param(struct.pack(">IB", 1, 3) + b"x", id="unknown kind"),
         pytest.param(struct.pack(">IB", 20, 1) + bytes(20), id="unit without a whole head"),
         pytest.param(struct.pack(">IB", 3, 0) + b"\xc1\xc1\xc1", id="no MessagePack"),
         pytest.param(

@@ -55,11 +55,20 @@ def test_what_will_not_work_is_said_in_words(
     assert (word in " ".join(hls.remarks)) or "HLS plays them" in webrtc.remarks[0]
 
 
-def test_sound_that_is_not_relayed_is_no_surprise() -> None:
-    """It is said before."""
-    hls, _ = judge(video(), Audio("PCMA", 8000))
-
-    assert "PCMA" in hls.remarks[0]
+@pytest.mark.parametrize(
+    ("codec", "in_hls", "in_webrtc"),
+    [
+        ("MPEG4-GENERIC", "", "The sound is AAC"),
+        ("PCMA", "The sound is G.711", ""),
+        ("OPUS", "The sound is Opus", ""),
+        ("G726-32", "The sound is G726-32", "The sound is G726-32"),
+    ],
+)
+def test_sound_that_a_protocol_cannot_carry_is_no_surprise(codec: str, in_hls: str, in_webrtc: str) -> None:
+    """It is said before, with what would be heard."""
+    for verdict, said in zip(judge(video(), Audio(codec, 8000)), (in_hls, in_webrtc), strict=True):
+        assert verdict.works
+        assert [remark.partition(",")[0] for remark in verdict.remarks] == ([said] if said else [])
 
 
 def test_access_units_are_counted() -> None:

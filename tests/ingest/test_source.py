@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from builders import PARAMS, SPS_720P, make_params
+from builders import PARAMS, PCMA, SPS_720P, make_params
 from camrelay import config, metrics
 from camrelay.errors import CameraAuthFailed, ConfigError, CredentialsOnHold, WorkerLost
 from camrelay.ingest import feed
@@ -100,6 +100,7 @@ async def source(
             budget=budget or Budget(),
             publish=recorder.publish,
             report=recorder.report,
+            publish_sound=recorder.publish_sound,
         ).run()
     )
     try:
@@ -122,6 +123,49 @@ async def recorder() -> Recorder:
 
 def sample(name: str, **labels: str) -> float | None:
     return metrics.REGISTRY.get_sample_value(f"camrelay_camera_{name}", {"camera": "yard", **labels})
+
+
+class TestSound:
+    async def test_it_is_placed_among_the_pictures(self, line: FakeLine, recorder: Recorder) -> None:
+        """By the video's clock where the camera tells; before the first picture there is nothing to hear."""
+        heard = make_params(audio=PCMA)
+        async with source(line, recorder):
+            await line.dialled()
+            line.say(feed.Opened(line.attempt), feed.Params(line.attempt, heard))
+            line.say(feed.Sound(line.attempt, 0, None, 160, b"too early"))
+            line.unit(9000, is_key=True)
+            line.say(feed.Sound(line.attempt, 160, 9000 - 450, 160, b"sound"))
+            line.say(feed.Sound(line.attempt, 160, 9000 - 450, 160, b"again"))
+
+        (sound,) = recorder.sounds
+        assert (sound.data, sound.params, sound.duration) == (b"sound", PCMA, 160)
+        assert recorder.units[0].pts - sound.pts == 450
+        assert recorder.units[0].params.audio == PCMA
+
+    async def test_repeated_sound_is_counted(self, line: FakeLine, recorder: Recorder) -> None:
+        """As everything that is received and not passed on."""
+        async with source(line, recorder):
+            await line.dialled()
+            line.say(feed.Opened(line.attempt), feed.Params(line.attempt, make_params(audio=PCMA)))
+            line.unit(0, is_key=True)
+            for _ in range(3):
+                line.say(feed.Sound(line.attempt, 0, None, 8000, b"sound"))
+            assert sample("dropped_access_units_total", reason="sound") == 2
+
+    async def test_it_keeps_no_camera_alive(self, line: FakeLine, recorder: Recorder) -> None:
+        """Silence is measured on pictures (fault F3)."""
+        options = config.Ingest(backoff_min_s=0.001, backoff_max_s=0.002, stall_timeout_s=0.1)
+        async with source(line, recorder, options=options):
+            await line.dialled()
+            line.say(feed.Opened(line.attempt), feed.Params(line.attempt, make_params(audio=PCMA)))
+            line.unit(0, is_key=True)
+            for n in range(1000):
+                if OFFLINE in recorder.states:
+                    break
+                line.say(feed.Sound(line.attempt, n, None, 160, b"sound"))
+                await asyncio.sleep(0.005)
+
+        assert "interrupted" in recorder.reasons
 
 
 class TestLife:

@@ -199,3 +199,15 @@ def test_whatever_a_camera_says_decode_times_increase(
 def test_signed32_takes_the_short_way_round(difference: int, expected: int) -> None:
     """Half the circle is ahead, half behind."""
     assert expected == signed32(difference)
+
+
+def test_other_times_of_the_camera_are_placed_by_the_last_unit() -> None:
+    """So that sound finds its pictures; before the first one there is no place for it."""
+    timeline = Timeline()
+    assert timeline.at(5000) is None
+    assert timeline.live(NOW) == ZERO
+    timeline.place(0xFFFFFFFF, NOW)
+
+    assert timeline.at(0xFFFFFFFF - 450) == ZERO - 450
+    assert timeline.at(449) == ZERO + 450
+    assert timeline.live(NOW + 0.5) == ZERO + CLOCK_RATE // 2

@@ -13,9 +13,10 @@ from typing import Literal
 import msgspec
 import pytest
 
-from builders import PPS, SPS_360P, SPS_720P
+from builders import PCMA, PPS, SPS_360P, SPS_720P
 from cameras.gst import GstCamera
 from camrelay.ingest import feed, worker
+from camrelay.ingest.audio import RtpSound
 from camrelay.ingest.h264 import CODED, avcc_nal_units, to_avcc
 from camrelay.ingest.rtp import RtpUnit
 from camrelay.ingest.sdp import Description, Track
@@ -163,14 +164,15 @@ class TestAgainstCameras:
             process.start(camera.url, transport=transport)
 
             params = await process.until(feed.Params)
-            units = [await process.next() for _ in range(30)]
+            media = [await process.next() for _ in range(90)]
             process.send(feed.Stop(1))
             ended = await process.until(feed.Ended)
 
         assert isinstance(params, feed.Params)
         assert params.video.reorder_depth > 0
-        assert all(isinstance(unit, feed.Unit) for unit in units)
-        assert units[0].is_key  # type: ignore[union-attr]
+        assert params.video.audio == PCMA
+        assert {type(message) for message in media} == {feed.Unit, feed.Sound}
+        assert next(unit for unit in media if isinstance(unit, feed.Unit)).is_key
         assert ended == feed.Ended(1, "interrupted")
 
     async def test_credentials_work_and_never_come_back(self, process: Process) -> None:
@@ -283,6 +285,35 @@ def outbox() -> FakeOutbox:
 @pytest.fixture
 def attempt(outbox: FakeOutbox) -> Attempt:
     return Attempt(1, outbox)  # type: ignore[arg-type]
+
+
+class TestSound:
+    def test_it_is_announced_with_the_pictures_and_sent_beside_them(
+        self, attempt: Attempt, outbox: FakeOutbox
+    ) -> None:
+        """What is heard is part of what a decoder must know."""
+        attempt.sound_opened(PCMA)
+        attempt.access_unit(unit(0, SPS_360P, PPS, IDR))
+        attempt.sound(RtpSound(2**32 + 7, 160, b"sound"), 99)
+        attempt.sound_dropped(3)
+
+        params, _, sound, dropped = outbox.messages
+        assert isinstance(params, feed.Params)
+        assert params.video.audio == PCMA
+        assert sound == feed.Sound(1, 7, 99, 160, b"sound")
+        assert dropped == feed.Dropped(1, 3, "sound")
+
+    @pytest.mark.parametrize("transport", ["tcp", "udp"])
+    async def test_a_camera_is_heard(self, transport: Transport) -> None:
+        """Over both transports, with its place among the pictures."""
+        async with Simulator(Options(picture=SMALL, audio="opus")) as camera, running() as process:
+            process.start(camera.url(), transport=transport)
+            while True:
+                sound = await process.until(feed.Sound)
+                assert isinstance(sound, feed.Sound)
+                if sound.video_timestamp is not None:
+                    break
+            assert sound.duration == 960
 
 
 class TestAccessUnits:

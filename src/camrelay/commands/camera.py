@@ -23,6 +23,7 @@ _FIELDS = (
     click.option("--username", help="The camera's own account."),
     click.option("--ask-password", is_flag=True, help="Ask for the camera's password at the terminal."),
     click.option("--transport", type=click.Choice(["tcp", "udp"]), help="How RTP comes."),
+    click.option("--audio/--no-audio", default=None, help="Whether its sound is relayed."),
     click.option("--connect", type=click.Choice(["always", "on_demand"]), help="When to read the camera."),
     click.option(
         "--tls-fingerprint", help="SHA-256 of the certificate of an rtsps:// camera, in hexadecimal."

@@ -14,7 +14,7 @@ from typing import Protocol
 from camrelay import config, metrics
 from camrelay.errors import StreamNotReady
 from camrelay.fanout.ring import Ring
-from camrelay.model import AccessUnit, CameraId, CameraState, CameraStatus, VideoParams
+from camrelay.model import AccessUnit, AudioUnit, CameraId, CameraState, CameraStatus, VideoParams
 
 logger = logging.getLogger("camrelay.fanout")
 
@@ -54,6 +54,7 @@ class Hub:
         self.params: VideoParams | None = None
         # Replaced, never changed: an output may attach or detach while the hub walks the tuple.
         self._outputs: tuple[Output, ...] = ()
+        self._hearers: tuple[Callable[[AudioUnit], None], ...] = ()
         self._turned = asyncio.Event()
 
     def attach(self, output: Output) -> Callable[[], None]:
@@ -80,6 +81,28 @@ class Hub:
                 output.access_unit(au)
             except Exception:
                 self._expel(output)
+
+    def hear(self, hearer: Callable[[AudioUnit], None]) -> Callable[[], None]:
+        """Has somebody hear the camera too. A hearer must be quick, and is left out once it raises.
+
+        Returns:
+            A function that takes it back; calling it twice does no harm.
+        """
+        self._hearers = (*self._hearers, hearer)
+        return lambda: self._unhear(hearer)
+
+    def publish_sound(self, unit: AudioUnit) -> None:
+        """Takes the camera's newest sound. It is not kept: who joins hears what comes."""
+        for hearer in self._hearers:
+            try:
+                hearer(unit)
+            except Exception:
+                self._unhear(hearer)
+                metrics.camera_output_failures.labels(self.camera).inc()
+                logger.exception("an output of sound failed, detached", extra={"camera": self.camera})
+
+    def _unhear(self, hearer: Callable[[AudioUnit], None]) -> None:
+        self._hearers = tuple(other for other in self._hearers if other is not hearer)
 
     def set_status(self, status: CameraStatus) -> None:
         """Takes the camera's new state. What is held of one that goes to rest is forgotten."""

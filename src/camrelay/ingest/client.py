@@ -22,11 +22,14 @@ from collections.abc import Callable
 from typing import Protocol
 
 from camrelay.errors import CameraUnreachable, SourceError, StreamInterrupted
+from camrelay.ingest.audio import RtpSound
 from camrelay.ingest.conversation import Conversation
 from camrelay.ingest.poller import READ, WRITE, Poller
 from camrelay.ingest.rtp import Depacketizer, Reorder, RtpUnit
 from camrelay.ingest.sdp import Description, Track
+from camrelay.ingest.sound_track import SoundTrack, TakePacket
 from camrelay.ingest.target import Target
+from camrelay.model import AudioParams
 
 #: For TCP alone: a camera on the same network answers at once or is not there. Three SYN packets fit in.
 CONNECT_S = 5.0
@@ -42,6 +45,26 @@ READ_DATAGRAMS = 64
 DATAGRAM_BUFFER_BYTES = 2_000_000
 #: Requests and reports that a camera may leave unread: a hundred of them.
 UNSENT_LIMIT_BYTES = 16_384
+
+
+#: RTP without a payload.
+_EMPTY_PACKET = bytes((0x80, *bytes(11)))
+
+
+class Hearer(Protocol):
+    """Who gets a camera's sound. No call may block."""
+
+    def sound_opened(self, params: AudioParams) -> None:
+        """The camera plays sound too; comes before Player.opened."""
+        ...
+
+    def sound(self, unit: RtpSound, video_timestamp: int | None) -> None:
+        """A packet's worth of it, with its time on the RTP clock of the pictures if that is known."""
+        ...
+
+    def sound_dropped(self, packets: int) -> None:
+        """So many packets could not be used."""
+        ...
 
 
 class Player(Protocol):
@@ -84,16 +107,26 @@ class Client:
         is_udp: media as datagrams instead of on the connection.
         open_s: from dialling to PLAY, in seconds.
         silence_s: longest time without an access unit afterwards, in seconds.
+        hearer: gets the camera's sound, which is not asked for without one.
 
     Raises:
         OSError: this machine is out of descriptors or ports.
     """
 
     def __init__(
-        self, target: Target, player: Player, poller: Poller, *, is_udp: bool, open_s: float, silence_s: float
+        self,
+        target: Target,
+        player: Player,
+        poller: Poller,
+        *,
+        is_udp: bool,
+        open_s: float,
+        silence_s: float,
+        hearer: Hearer | None = None,
     ) -> None:
         self._target = target
         self._player = player
+        self._hearer = hearer
         self._poller = poller
         self._is_udp = is_udp
         self._silence_s = silence_s
@@ -104,6 +137,7 @@ class Client:
         self._unsent = b""
         self._reorder = Reorder()
         self._datagrams: list[socket.socket] = []
+        self._sound_datagrams: list[socket.socket] = []
         now = time.monotonic()
         self._open_until = now + open_s
         #: When it has failed: to connect, to open, to show a picture, to answer TEARDOWN.
@@ -167,12 +201,15 @@ class Client:
         own_address = self._socket.getsockname()[0]
         if self._is_udp:
             self._datagrams = _neighbours(own_address)
+            self._sound_datagrams = _neighbours(own_address) if self._hearer is not None else []
         self._conversation = Conversation(
             self._target,
             own_address=own_address,
-            udp_port=self._datagrams[0].getsockname()[1] if self._datagrams else None,
+            udp_port=_port(self._datagrams),
             cnonce=secrets.token_hex(8),
             ssrc=secrets.randbits(32),
+            wants_sound=self._hearer is not None,
+            sound_port=_port(self._sound_datagrams),
         )
         self._poller.change(self._socket, READ, self._readable)
         self._send(self._conversation.begin())
@@ -187,16 +224,33 @@ class Client:
         if self._datagrams:
             self._poller.register(self._datagrams[0], READ, self._datagrams_readable)
             self._open_firewall(conversation)
+        if conversation.sound is not None and self._hearer is not None:
+            self._listen(conversation.sound, self._hearer)
         self._player.opened(conversation.description, conversation.track)
 
     def _open_firewall(self, conversation: Conversation) -> None:
         """A packet each way out lets the camera's in, where something between counts connections."""
         if conversation.server_ports is not None:
-            empty = bytes((0x80, conversation.track.payload_type if conversation.track else 0, *bytes(10)))
-            packets = (empty, conversation.report())
+            packets = (_EMPTY_PACKET, conversation.report())
             for sock, packet, port in zip(self._datagrams, packets, conversation.server_ports, strict=True):
                 with contextlib.suppress(OSError):
                     sock.sendto(packet, (self._target.address, port))
+
+    def _listen(self, sound: SoundTrack, hearer: Hearer) -> None:
+        hearer.sound_opened(sound.params)
+        if not self._datagrams:
+            return
+        rtp, rtcp = self._sound_datagrams
+        takers = (
+            (rtp, sound.packets.packet),
+            (rtcp, sound.reports.packet),
+            (self._datagrams[1], sound.video_reports.packet),
+        )
+        for sock, take in takers:
+            self._poller.register(sock, READ, functools.partial(self._sound_readable, sock, take))
+        for sock, port in zip(self._sound_datagrams, sound.server_ports or (), strict=False):
+            with contextlib.suppress(OSError):
+                sock.sendto(_EMPTY_PACKET, (self._target.address, port))
 
     # While it plays.
 
@@ -223,6 +277,8 @@ class Client:
                     self._play(conversation, now)
                 if conversation.video is not None and conversation.video.finished:
                     self._deliver(conversation.video, now)
+                if conversation.sound is not None:
+                    self._deliver_sound(conversation.sound)
             # What the TLS library has decrypted already, no poll can see.
             if not isinstance(self._socket, ssl.SSLSocket) or not self._socket.pending():
                 return
@@ -251,6 +307,29 @@ class Client:
             if unit.nal_units:
                 self._deadline = now + self._silence_s
             self._player.access_unit(unit)
+
+    def _sound_readable(self, sock: socket.socket, take: TakePacket, now: float) -> None:
+        """Takes datagrams of sound, or of RTCP; what goes wrong with one is not the pictures' concern."""
+        for _ in range(READ_DATAGRAMS):
+            try:
+                datagram, (host, *_) = sock.recvfrom(READ_BYTES)
+            except OSError:
+                break
+            if host == self._target.address:
+                take(datagram, 0, len(datagram))
+        sound = self._conversation.sound if self._conversation is not None else None
+        if self._failure is None and sound is not None:
+            self._deliver_sound(sound)
+
+    def _deliver_sound(self, sound: SoundTrack) -> None:
+        assert self._hearer is not None
+        packets = sound.packets
+        if packets.finished:
+            for unit, video_timestamp in sound.take():
+                self._hearer.sound(unit, video_timestamp)
+        if packets.dropped:
+            dropped, packets.dropped = packets.dropped, 0
+            self._hearer.sound_dropped(dropped)
 
     def _tick(self, now: float) -> None:
         if now >= self._deadline:
@@ -311,7 +390,7 @@ class Client:
     def _close(self) -> None:
         self._is_over = True
         self._poller.remove_ticker(self._tick)
-        for sock in (self._socket, *self._datagrams):
+        for sock in (self._socket, *self._datagrams, *self._sound_datagrams):
             self._poller.close(sock)
         assert self._failure is not None
         self._player.ended(self._failure)
@@ -324,6 +403,10 @@ def _context(*, is_pinned: bool) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def _port(pair: list[socket.socket]) -> int | None:
+    return pair[0].getsockname()[1] if pair else None
 
 
 def _neighbours(address: str) -> list[socket.socket]:

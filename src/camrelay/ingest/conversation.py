@@ -29,7 +29,9 @@ from camrelay.ingest import sdp
 from camrelay.ingest.rtcp import Reporter
 from camrelay.ingest.rtp import Depacketizer
 from camrelay.ingest.rtsp import Credentials, Head, parse_challenges, parse_head
+from camrelay.ingest.sound_track import SoundTrack, TakePacket, choose
 from camrelay.ingest.target import Target
+from camrelay.ingest.transport import channels_of, hosts_of, server_ports_of, wish
 
 #: OPTIONS, DESCRIBE, SETUP, PLAY, each challenged once or twice: a conversation beyond this goes nowhere.
 REQUEST_LIMIT = 32
@@ -42,9 +44,6 @@ _UNANSWERED_LIMIT = 8
 
 _DOLLAR = 0x24
 _AUTHORITY = re.compile(r"rtsps?://[^/?\s]*", re.IGNORECASE)
-_CHANNELS = re.compile(r"interleaved=(\d{1,2})(?:-(\d{1,2}))?")
-_SERVER_PORTS = re.compile(r"server_port=(\d{1,5})(?:-(\d{1,5}))?")
-_HOSTS = re.compile(r"(?:source|destination)=\[?([0-9A-Fa-f.:]+)\]?")
 _TIMEOUT = re.compile(r";\s*timeout\s*=\s*(\d{1,6})", re.IGNORECASE)
 
 
@@ -61,12 +60,15 @@ class Conversation:
         target: what to play.
         own_address: this end of the connection, which a camera may name as its destination.
         udp_port: where RTP datagrams are taken, RTCP on the next one; None to have media on the connection.
+        wants_sound: whether to play a track of sound too, if there is one that can be relayed.
+        sound_port: as `udp_port`, for that track.
         cnonce: random text for Digest.
         ssrc: random, for receiver reports.
 
     Attributes:
         sdp: what the camera says of itself, as it came; b"" before.
         description, video: what the camera offers and the track that is played, once it has answered.
+        sound: the track of sound that is played, None without.
         is_playing: PLAY is answered.
         is_over: TEARDOWN is answered.
         keepalive_s: how often the session wants to hear from us.
@@ -74,12 +76,21 @@ class Conversation:
     """
 
     def __init__(
-        self, target: Target, *, own_address: str, udp_port: int | None, cnonce: str, ssrc: int
+        self,
+        target: Target,
+        *,
+        own_address: str,
+        udp_port: int | None,
+        cnonce: str,
+        ssrc: int,
+        wants_sound: bool = False,
+        sound_port: int | None = None,
     ) -> None:
         self.sdp = b""
         self.description: sdp.Description | None = None
         self.track: sdp.Track | None = None
         self.video: Depacketizer | None = None
+        self.sound: SoundTrack | None = None
         self.is_playing = False
         self.is_over = False
         self.keepalive_s = SESSION_TIMEOUT_S / 2
@@ -98,8 +109,12 @@ class Conversation:
         self._session = ""
         #: Channels of RTP and RTCP; none while no track is set up.
         self._channels = (-1, -1)
-        self._packet: Callable[[bytes, int, int], None] = lambda data, begin, end: None
+        self._packet: TakePacket = lambda data, begin, end: None
         self._fragments: Callable[[bytes, int, int], int] = lambda data, at, head: at
+        self._wants_sound = wants_sound
+        self._sound_port = sound_port
+        #: Who takes what comes on other channels: sound, and the RTCP that places it.
+        self._others: dict[int, TakePacket] = {}
 
     # What the shell sends.
 
@@ -121,7 +136,7 @@ class Conversation:
 
     def leave(self) -> bytes:
         """TEARDOWN; b"" when there is no session to tear down. Media is passed over from here on."""
-        self._channels = (-1, -1)
+        self._channels, self._others = (-1, -1), {}
         return self._ask("TEARDOWN", self._base) if self._session else b""
 
     # What the camera sends.
@@ -146,6 +161,8 @@ class Conversation:
                 if data[at + 1] == channel:
                     packet(data, at + 4, end)
                     end = fragments(data, end, _DOLLAR << 8 | channel)
+                elif take := self._others.get(data[at + 1]):
+                    take(data, at + 4, end)
                 at = end
                 continue
             if data[at] in b"\r\n":
@@ -194,13 +211,17 @@ class Conversation:
             if "GET_PARAMETER" in head.get("Public"):
                 self._keepalive_method = "GET_PARAMETER"
             return self._ask("DESCRIBE", self._target.url, ("Accept", "application/sdp"))
+        sound = self.sound
+        if request.method == "SETUP" and sound is not None and request.url == sound.url:
+            self._take_sound(sound, head)
+            return self._play()
         _require_success(head)
         if request.method == "DESCRIBE":
             return self._choose_track(head, body)
         if request.method == "SETUP":
             self._take_session(head)
             self._take_transport(head.get("Transport"))
-            return self._ask("PLAY", self._base, ("Range", "npt=0.000-"))
+            return self._ask("SETUP", sound.url, ("Transport", sound.wish)) if sound else self._play()
         self._take_session(head)
         self.is_playing = True
         return b""
@@ -216,13 +237,18 @@ class Conversation:
         self._base = self._own_url(sdp.control_url(base, description.control))
         self.video = Depacketizer(track.payload_type)
         self._packet, self._fragments = self.video.packet, self.video.fragments
-        if self._udp_port is None:
-            transport = "RTP/AVP/TCP;unicast;interleaved=0-1"
-        else:
-            transport = f"RTP/AVP;unicast;client_port={self._udp_port}-{self._udp_port + 1}"
-        return self._ask(
-            "SETUP", self._own_url(sdp.control_url(base, track.control)), ("Transport", transport)
-        )
+        url = self._own_url(sdp.control_url(base, track.control))
+        if self._wants_sound:
+            self.sound = choose(
+                description,
+                lambda track: self._own_url(sdp.control_url(base, track.control)),
+                url,
+                self._sound_port,
+            )
+        return self._ask("SETUP", url, ("Transport", wish(self._udp_port, 0)))
+
+    def _play(self) -> bytes:
+        return self._ask("PLAY", self._base, ("Range", "npt=0.000-"))
 
     def _own_url(self, url: str) -> str:
         """A URL of the camera's, at the authority that is dialled; cameras behind NAT know no better."""
@@ -238,17 +264,30 @@ class Conversation:
             self.keepalive_s = min(max(int(found[1]) / 2, 1.0), SESSION_TIMEOUT_S / 2)
 
     def _take_transport(self, transport: str) -> None:
-        for host in _HOSTS.findall(transport):
-            # Some cameras name our own address as destination, and 0.0.0.0 as source.
-            if host not in (self._target.address, self._own_address, "0.0.0.0"):  # noqa: S104 - compared
-                raise EgressDenied("the camera wants to send from or to another host")
+        if not self._is_own(transport):
+            raise EgressDenied("the camera wants to send from or to another host")
         if self._udp_port is not None:
-            self.server_ports = _pair(_SERVER_PORTS, transport)
+            self.server_ports = server_ports_of(transport)
         elif "TCP" in transport.upper():
             # Some servers ignore the numbers they were asked for.
-            self._channels = _pair(_CHANNELS, transport) or (0, 1)
+            self._channels = channels_of(transport) or (0, 1)
         else:
             raise CameraUnreachable("the camera does not send media over its connection")
+
+    def _take_sound(self, sound: SoundTrack, head: Head) -> None:
+        """Has the sound come, or does without when the camera will not give it in a way that fits."""
+        transport = head.get("Transport")
+        is_given = 200 <= head.status < 300 and self._is_own(transport)
+        others = sound.accept(transport, self._channels) if is_given else None
+        if others is None:
+            self.sound = None
+        else:
+            self._others = others
+
+    def _is_own(self, transport: str) -> bool:
+        # Some cameras name our own address as destination, and 0.0.0.0 as source.
+        known = (self._target.address, self._own_address, "0.0.0.0")  # noqa: S104 - compared
+        return all(host in known for host in hosts_of(transport))
 
     def _ask(self, method: str, url: str, *headers: tuple[str, str]) -> bytes:
         self._sequence += 1
@@ -274,11 +313,6 @@ def _message(data: bytes) -> tuple[Head, bytes, int] | None:
     head, size = parsed
     end = size + head.content_length
     return (head, data[size:end], end) if end <= len(data) else None
-
-
-def _pair(pattern: re.Pattern[str], transport: str) -> tuple[int, int] | None:
-    found = pattern.search(transport)
-    return (int(found[1]), int(found[2] or int(found[1]) + 1)) if found else None
 
 
 def _is_playable(track: sdp.Track) -> bool:

@@ -2,8 +2,8 @@
 
 A message is a 4-byte big-endian length, a kind, and a body of that length. Access units have a fixed head,
 because there are thousands a second; everything else is MessagePack. The relay says Start and Stop; a worker
-answers each Start with Opened, then Params before the first unit and whenever they change, Units, and exactly
-one Ended. An attempt number ties them together: what comes for an attempt that is over means nothing.
+answers each Start with Opened, then Params before the first unit and whenever they change, Units, Sounds, and
+exactly one Ended. An attempt number ties them together: what comes for an attempt that is over means nothing.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ class Start(_Message, frozen=True, tag="start"):
     transport: Literal["tcp", "udp"]
     #: As of Target.
     tls_fingerprint: str = ""
+    #: Whether sound is wanted.
+    audio: bool = True
 
     @property
     def camera(self) -> Target:
@@ -85,8 +87,9 @@ class Dropped(_Message, frozen=True, tag="dropped"):
     """Access units the worker had and did not send."""
 
     units: Annotated[int, Meta(ge=1)]
-    #: "malformed": the bytes cannot be used; "backlog": the relay did not read fast enough.
-    reason: Literal["malformed", "backlog"]
+    #: "malformed": the bytes cannot be used; "backlog": the relay did not read fast enough; "sound": it was
+    #: packets of sound that cannot be used.
+    reason: Literal["malformed", "backlog", "sound"]
 
 
 class Ended(_Message, frozen=True, tag="ended"):
@@ -105,13 +108,29 @@ class Unit(msgspec.Struct, frozen=True, gc=False):
     data: bytes
 
 
+class Sound(msgspec.Struct, frozen=True, gc=False):
+    """A packet's worth of sound as the camera stamped it.
+
+    `timestamp` is of the sound's own RTP clock, `video_timestamp` the same moment on that of the pictures,
+    None while nobody knows. `duration` is in samples.
+    """
+
+    attempt: int
+    timestamp: int
+    video_timestamp: int | None
+    duration: int
+    data: bytes
+
+
 Control = Start | Stop | Opened | Params | Dropped | Ended
-Message = Control | Unit
+Message = Control | Unit | Sound
 
 _FRAME = struct.Struct(">IB")
 _UNIT = struct.Struct(">IBqq")
+_SOUND = struct.Struct(">IBIII")
 _KIND_CONTROL = 0
 _KIND_UNIT = 1
+_KIND_SOUND = 2
 _IS_KEY = 1
 _HAS_PTS = 2
 
@@ -129,6 +148,11 @@ def encode(message: Message) -> bytes:
         flags = (_IS_KEY if message.is_key else 0) | (0 if message.pts is None else _HAS_PTS)
         head = _UNIT.pack(message.attempt, flags, message.pts or 0, message.arrived_us)
         kind, size, body = _KIND_UNIT, _UNIT.size + len(message.data), message.data
+    elif isinstance(message, Sound):
+        has_video = message.video_timestamp is not None
+        video = message.video_timestamp or 0
+        head = _SOUND.pack(message.attempt, has_video, message.timestamp, video, message.duration)
+        kind, size, body = _KIND_SOUND, _SOUND.size + len(message.data), message.data
     else:
         kind, head, body = _KIND_CONTROL, b"", _encoder.encode(message)
         size = len(body)
@@ -176,7 +200,7 @@ def _message_end(data: bytes, offset: int) -> int:
     if begin > len(data):
         return begin
     size, kind = _FRAME.unpack_from(data, offset)
-    if size > MAX_MESSAGE_BYTES or kind not in (_KIND_CONTROL, _KIND_UNIT):
+    if size > MAX_MESSAGE_BYTES or kind > _KIND_SOUND:
         raise BadFeedMessage(f"kind {kind} of {size} bytes")
     return begin + int(size)
 
@@ -191,6 +215,12 @@ def _parse(data: bytes, offset: int, end: int) -> Message:
         return Unit(
             attempt, bool(flags & _IS_KEY), pts if flags & _HAS_PTS else None, arrived_us, data[head_end:end]
         )
+    if data[begin - 1] == _KIND_SOUND:
+        head_end = begin + _SOUND.size
+        if head_end > end:
+            raise BadFeedMessage("sound without a whole head")
+        attempt, has_video, timestamp, video, duration = _SOUND.unpack_from(data, begin)
+        return Sound(attempt, timestamp, video if has_video else None, duration, data[head_end:end])
     try:
         message: Control = _decoder.decode(data[begin:end])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

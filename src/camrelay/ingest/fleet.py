@@ -24,8 +24,8 @@ from camrelay.ingest.backoff import Backoff
 from camrelay.ingest.budget import Budget
 from camrelay.ingest.demand import Demand
 from camrelay.ingest.egress import EgressPolicy
-from camrelay.ingest.source import Listener, Publish, Report, Source, Turnstile
-from camrelay.model import Viewer
+from camrelay.ingest.source import Listener, Publish, PublishSound, Report, Source, Turnstile
+from camrelay.model import Viewer, void
 
 logger = logging.getLogger("camrelay.ingest")
 
@@ -70,12 +70,20 @@ class Fleet:
         for camera in self._cameras.values():
             camera.start()
 
-    def add(self, camera: config.Camera, *, publish: Publish, status: Report) -> None:
+    def add(
+        self,
+        camera: config.Camera,
+        *,
+        publish: Publish,
+        status: Report,
+        publish_sound: PublishSound = void,
+    ) -> None:
         """Takes a camera in.
 
         Args:
             publish: gets every access unit, from a key frame on; must be quick.
             status: gets every change of state.
+            publish_sound: gets the sound while there are pictures; must be quick too.
 
         Raises:
             ConfigError: the camera's URL cannot be understood.
@@ -91,6 +99,7 @@ class Fleet:
             budget=self._budget,
             publish=publish,
             report=status,
+            publish_sound=publish_sound,
         )
         worker.cameras += 1
         life, demand = source.run, None

@@ -36,8 +36,15 @@ _PROFILE_NAMES = {
     244: "High 4:4:4 Predictive",
 }
 
-#: By encoding name, as of SDP; VideoParams has them in small letters.
-_SPOKEN = {"H264": "H.264", "H265": "H.265", "JPEG": "Motion JPEG", "MP4V-ES": "MPEG-4 Part 2"}
+#: Encoding names of sound that each protocol carries.
+_HLS_SOUND = {"MPEG4-GENERIC"}
+_WEBRTC_SOUND = {"OPUS", "PCMU", "PCMA"}
+
+#: By encoding name, as of SDP; VideoParams has those of pictures in small letters.
+_SPOKEN = {
+    **{"H264": "H.264", "H265": "H.265", "JPEG": "Motion JPEG", "MP4V-ES": "MPEG-4 Part 2"},
+    **{"MPEG4-GENERIC": "AAC", "OPUS": "Opus", "PCMU": "G.711", "PCMA": "G.711"},
+}
 
 _VIDEO_CODEC = re.compile(
     r"^m=video [^\n]*$(?:(?!^m=).)*?^a=rtpmap:\d{1,3} +([A-Za-z0-9.+-]{1,64})/", re.MULTILINE | re.DOTALL
@@ -210,8 +217,6 @@ def judge(video: Video, audio: Audio | None) -> tuple[Verdict, Verdict]:
         )
     if video.width * video.height > LARGE_PICTURE:
         soft.append("The picture is larger than 4K; phones and many laptops cannot decode it.")
-    if audio is not None:
-        soft.append(f"The sound ({audio.codec}) is not relayed.")
     reordered = []
     if video.has_b_frames:
         reordered.append(
@@ -219,9 +224,21 @@ def judge(video: Video, audio: Audio | None) -> tuple[Verdict, Verdict]:
             "or choose the profile Baseline; HLS plays them."
         )
     return (
-        Verdict(not hard, tuple(hard + soft)),
-        Verdict(not hard and not reordered, tuple(hard + reordered + soft)),
+        Verdict(not hard, tuple(hard + soft + _unheard(audio, _HLS_SOUND, "HLS", "AAC"))),
+        Verdict(
+            not hard and not reordered,
+            tuple(hard + reordered + soft + _unheard(audio, _WEBRTC_SOUND, "WebRTC", "Opus or G.711")),
+        ),
     )
+
+
+def _unheard(audio: Audio | None, carried: set[str], protocol: str, instead: str) -> list[str]:
+    if audio is None or audio.codec in carried:
+        return []
+    spoken = _SPOKEN.get(audio.codec, audio.codec)
+    return [
+        f"The sound is {spoken}, which {protocol} does not carry here: it plays without. {instead} is heard."
+    ]
 
 
 def _wrong_codec(name: str) -> str:

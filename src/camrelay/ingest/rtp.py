@@ -86,7 +86,7 @@ class Depacketizer:
         if first != 0x80:
             if first >> 6 != 2:
                 return
-            at, end = _payload_range(data, begin, end)
+            at, end = payload_range(data, begin, end)
         is_next = sequence == self.expected & 0xFFFF and ssrc == self.ssrc
         # RTCP on the wrong channel has a length where the sequence number would be.
         if not is_next and (second in _RTCP or not self._follow(sequence, ssrc)):
@@ -285,7 +285,7 @@ def _split(nal_units: Sequence[bytes]) -> list[bytes]:
         return []
 
 
-def _payload_range(data: bytes, begin: int, end: int) -> tuple[int, int]:
+def payload_range(data: bytes, begin: int, end: int) -> tuple[int, int]:
     """Where the payload of a packet with padding, contributing sources or an extension is (RFC 3550 §5.1).
 
     An empty range when the packet is broken.

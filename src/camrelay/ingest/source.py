@@ -34,8 +34,9 @@ from camrelay.ingest.backoff import Backoff
 from camrelay.ingest.budget import Budget
 from camrelay.ingest.egress import EgressPolicy, parse_camera_url
 from camrelay.ingest.resolve import resolve
+from camrelay.ingest.sound_clock import SoundClock
 from camrelay.ingest.timeline import Timeline
-from camrelay.model import AccessUnit, CameraState, CameraStatus, VideoParams
+from camrelay.model import AccessUnit, AudioUnit, CameraState, CameraStatus, VideoParams, void
 
 logger = logging.getLogger("camrelay.ingest")
 
@@ -43,6 +44,7 @@ logger = logging.getLogger("camrelay.ingest")
 FAILING_AFTER = 3
 
 Publish = Callable[[AccessUnit], None]
+PublishSound = Callable[[AudioUnit], None]
 Report = Callable[[CameraStatus], None]
 Listener = Callable[[feed.Message], None]
 
@@ -96,6 +98,7 @@ class Source:
         budget: Budget,
         publish: Publish,
         report: Report,
+        publish_sound: PublishSound = void,
     ) -> None:
         self._camera = camera
         self._url = parse_camera_url(camera.url)
@@ -106,6 +109,7 @@ class Source:
         self._budget = budget
         self._publish = publish
         self._report = report
+        self._publish_sound = publish_sound
         self._backoff = Backoff(options.backoff_min_s, options.backoff_max_s)
         self._timeline = Timeline()
         self._status: CameraStatus | None = None
@@ -113,6 +117,7 @@ class Source:
         self._attempt = 0
         self._params: VideoParams | None = None
         self._live_since: float | None = None
+        self._sound_clock: SoundClock | None = None
         self._last_unit_at = 0.0
         self._held_until_us: int | None = None
 
@@ -134,7 +139,7 @@ class Source:
     async def _connect(self) -> str:
         """One attempt, from asking for the address to hanging up. Returns why it ended."""
         self._attempt = next(_attempts)
-        self._params = self._live_since = self._held_until_us = None
+        self._params = self._live_since = self._held_until_us = self._sound_clock = None
         self._timeline.restart()
         self._opened: asyncio.Future[None] = self._loop.create_future()
         self._ended: asyncio.Future[str] = self._loop.create_future()
@@ -183,6 +188,7 @@ class Source:
             self._camera.password,
             self._camera.transport,
             self._camera.tls_fingerprint,
+            self._camera.audio,
         )
 
     async def _open(self, start: feed.Start) -> None:
@@ -229,8 +235,12 @@ class Source:
             return
         if isinstance(message, feed.Unit):
             self._access_unit(message)
+        elif isinstance(message, feed.Sound):
+            self._sound(message)
         elif isinstance(message, feed.Params):
             self._params = message.video
+            if message.video.audio is not None and self._sound_clock is None:
+                self._sound_clock = SoundClock(message.video.audio.clock_rate)
         elif isinstance(message, feed.Opened):
             self._last_unit_at = self._loop.time()
             self._show(CameraState.WAITING_FOR_KEY_FRAME)
@@ -260,6 +270,22 @@ class Source:
                 stamp.pts, stamp.dts, unit.is_key, unit.data, params, unit.arrived_us, stamp.discontinuity
             )
         )
+
+    def _sound(self, sound: feed.Sound) -> None:
+        params, clock = self._params, self._sound_clock
+        if self._live_since is None or params is None or params.audio is None or clock is None:
+            return
+        video_timestamp = sound.video_timestamp
+        pts = clock.place(
+            sound.timestamp,
+            sound.duration,
+            wanted=None if video_timestamp is None else self._timeline.at(video_timestamp),
+            arrived=self._timeline.live(self._loop.time()),
+        )
+        if pts is None:
+            self._meters.dropped(feed.Dropped(sound.attempt, 1, "sound"))
+        else:
+            self._publish_sound(AudioUnit(pts, sound.duration, sound.data, params.audio))
 
     def _show(self, state: CameraState, reason: str = "", retry_s: float | None = None) -> None:
         now_us = time.time_ns() // 1000

@@ -84,6 +84,18 @@ class Timeline:
         self._dts, self._camera_pts, self._camera_dts, self._now = dts, camera_pts, camera_dts, now
         return Stamp(dts + max(0, camera_pts - camera_dts), dts, discontinuity)
 
+    def at(self, pts: int) -> int | None:
+        """Where this camera time is on the output; None while its timeline has not begun."""
+        if self._camera_pts is None or self._dts is None:
+            return None
+        return self._dts + signed32(pts - self._camera_dts)
+
+    def live(self, now: float) -> int:
+        """What the output clock shows at this moment."""
+        if self._dts is None:
+            return round(now * CLOCK_RATE)
+        return self._dts + round((now - self._now) * CLOCK_RATE)
+
     def _is_break(self, delta: int, now: float) -> bool:
         elapsed = max(0.0, now - self._now) * CLOCK_RATE
         if not -MAX_STEP <= delta <= elapsed + MAX_STEP:

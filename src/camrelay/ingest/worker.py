@@ -21,14 +21,18 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Literal
 
+import msgspec
+
 from camrelay.errors import BadNalUnit, BadParameterSet, SourceError
 from camrelay.ingest import feed
+from camrelay.ingest.audio import RtpSound
 from camrelay.ingest.client import TEARDOWN_S, Client
 from camrelay.ingest.h264 import Picture, parse_nal_units
 from camrelay.ingest.parameter_set import ParameterSets
 from camrelay.ingest.poller import READ, WRITE, Poller
 from camrelay.ingest.rtp import RtpUnit
 from camrelay.ingest.sdp import Description, Track
+from camrelay.model import AudioParams
 
 #: Four seconds of sixteen cameras at 2 Mb/s: longer than any pause of a healthy relay.
 BACKLOG_BYTES = 16_000_000
@@ -60,9 +64,9 @@ class Outbox:
         """Has a message sent with the next `flush`, or before that when there is much to send.
 
         Returns:
-            False when it is an access unit and the backlog is full; then it is not sent at all.
+            False when it is media and the backlog is full; then it is not sent at all.
         """
-        if self._backlog_bytes > BACKLOG_BYTES and isinstance(message, feed.Unit):
+        if self._backlog_bytes > BACKLOG_BYTES and isinstance(message, feed.Unit | feed.Sound):
             return False
         data = memoryview(feed.encode(message))
         self._backlog.append(data)
@@ -91,12 +95,13 @@ class Outbox:
 
 
 class Attempt:
-    """One connection to one camera as the relay wants to hear of it. The Player of its client."""
+    """One connection to one camera as the relay wants to hear of it. Player and Hearer of its client."""
 
     def __init__(self, id: int, outbox: Outbox) -> None:
         self._id = id
         self._outbox = outbox
         self._parameter_sets = ParameterSets()
+        self._audio: AudioParams | None = None
         self._last_idr = time.monotonic()
         self._dropped = 0
         self._drop_reason: Literal["malformed", "backlog"] = "malformed"
@@ -137,6 +142,18 @@ class Attempt:
         if not self._outbox.put(feed.Unit(self._id, is_key, unit.timestamp, arrived_us, picture.data)):
             self._drop("backlog")
 
+    def sound_opened(self, params: AudioParams) -> None:
+        self._audio = params
+
+    def sound(self, unit: RtpSound, video_timestamp: int | None) -> None:
+        """Sends sound up the feed; what the relay does not read in time is lost."""
+        self._outbox.put(
+            feed.Sound(self._id, unit.timestamp & 0xFFFFFFFF, video_timestamp, unit.duration, unit.data)
+        )
+
+    def sound_dropped(self, packets: int) -> None:
+        self._outbox.put(feed.Dropped(self._id, packets, "sound"))
+
     def ended(self, error: SourceError) -> None:
         self.is_over = True
         self._outbox.put(feed.Ended(self._id, error.code))
@@ -158,7 +175,8 @@ class Attempt:
         if picture.has_b_slices:
             changed = self._parameter_sets.note_b_slices() or changed
         if changed and self._parameter_sets.params is not None:
-            self._outbox.put(feed.Params(self._id, self._parameter_sets.params))
+            params = msgspec.structs.replace(self._parameter_sets.params, audio=self._audio)
+            self._outbox.put(feed.Params(self._id, params))
 
 
 class Worker:
@@ -225,6 +243,7 @@ class Worker:
                 is_udp=start.transport == "udp",
                 open_s=self._open_s,
                 silence_s=self._silence_s,
+                hearer=attempt if start.audio else None,
             )
         except OSError:
             # Out of descriptors or ports: not the camera's fault.

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import ARRIVED_US, PPS, SPS_720P, make_au, make_gop, make_params
+from builders import AAC, ARRIVED_US, PCMA, PPS, SPS_720P, make_au, make_gop, make_params, make_sound
 from camrelay import config
 from camrelay.errors import BadParameterSet
 from camrelay.fanout.hls import segmenter
@@ -471,3 +471,30 @@ def test_whatever_happens_the_rules_hold(
             assert part.is_independent == any(sample.is_sync for sample in fragment.samples)
         if segment.is_discontinuity or segment.msn == 1000:
             assert segment.parts[0].is_independent
+
+
+def test_aac_goes_with_the_pictures_and_is_named() -> None:
+    """Its codec beside the video's, its track in the init section, its access units in the parts."""
+    parts: list[Part] = []
+    segmenter = Segmenter(config.Hls(), 0, lambda segment, part: parts.append(part), lambda segment: None)
+    for au in make_gop(0, units=20, params=make_params(audio=AAC)):
+        segmenter.push_sound(make_sound(au.pts, data=b"heard"))
+        segmenter.push_sound(make_sound(au.pts, data=b"not AAC", params=PCMA))
+        segmenter.push(au)
+
+    assert segmenter.init is not None
+    assert segmenter.init.codecs.split(",")[1:] == ["mp4a.40.2"]
+    assert b"mp4a" in segmenter.init.data
+    assert sum(part.data.count(b"heard") for part in parts) > 5
+    assert not any(b"not AAC" in part.data for part in parts)
+
+
+def test_sound_that_is_not_aac_is_not_announced() -> None:
+    """The stream is one of pictures, as if the camera had no sound."""
+    segmenter = Segmenter(config.Hls(), 0, lambda segment, part: None, lambda segment: None)
+    for au in make_gop(0, units=20, params=make_params(audio=PCMA)):
+        segmenter.push_sound(make_sound(au.pts, params=PCMA))
+        segmenter.push(au)
+    assert segmenter.init is not None
+    assert segmenter.init.codecs == "avc1.64001e"
+    assert b"soun" not in segmenter.init.data

@@ -1,4 +1,4 @@
-"""ISO base media file format, as far as HLS wants it of one H.264 track: an init section, then fragments.
+"""ISO base media file format, as far as HLS wants it of one H.264 track, with or without sound beside it.
 
 Only writing, only bytes in and bytes out. Times are ticks of the track's timescale, which is CLOCK_RATE.
 Sizes and offsets are what ISO/IEC 14496-12 gives them; numbers in brackets below are its sections.
@@ -23,10 +23,7 @@ _NON_SYNC_SAMPLE = 0x01010000
 #: Profiles whose avcC ends after the picture parameter sets (ISO/IEC 14496-15 §5.3.3.1.2).
 _PROFILES_WITHOUT_CHROMA = {66, 77, 88}
 
-_IDENTITY_MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
-
-#: mvex [8.8.1]: one track, sample description 1, no defaults, as every run spells its samples out.
-_TREX = struct.pack(">5I", TRACK_ID, 1, 0, 0, 0)
+IDENTITY_MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 
 # moof > mfhd, traf > tfhd, tfdt, trun [8.8.4 to 8.8.12]: all of it has a fixed size but the run of samples.
 _SAMPLE = struct.Struct(">IIIi")
@@ -36,6 +33,11 @@ _DEFAULT_BASE_IS_MOOF = 0x020000
 _TFDT_VERSION_1 = 0x01000000
 #: trun version 1 (signed composition offsets): data offset, and per sample duration, size, flags, offset.
 _TRUN_FLAGS = 0x01000F01
+
+# The same of sound: traf > tfhd with default duration and flags, tfdt, trun with a size per sample.
+_SOUND_HEAD = struct.Struct(">I4s I4sIIII I4sIQ I4sIIi")
+_SOUND_TFHD_FLAGS = 0x020028
+_SOUND_TRUN_FLAGS = 0x000201
 
 
 class Sample(NamedTuple):
@@ -47,13 +49,25 @@ class Sample(NamedTuple):
     is_key: bool
 
 
-def fragment(sequence_number: int, decode_time: int, samples: Sequence[Sample]) -> bytes:
+class SoundRun(NamedTuple):
+    """Access units of sound that follow each other; times are in the timescale of their track."""
+
+    track_id: int
+    decode_time: int
+    duration: int
+    units: Sequence[bytes]
+
+
+def fragment(
+    sequence_number: int, decode_time: int, samples: Sequence[Sample], sound: SoundRun | None = None
+) -> bytes:
     """A movie fragment and its data: moof and mdat.
 
     Args:
         sequence_number: of the fragment; only its low 32 bits fit [8.8.5].
         decode_time: of the first sample, in ticks since the track began (64 bits).
         samples: at least one.
+        sound: what is heard with them.
     """
     run = b"".join(
         [
@@ -64,6 +78,12 @@ def fragment(sequence_number: int, decode_time: int, samples: Sequence[Sample]) 
     trun_bytes = _TRUN_BYTES + len(run)
     traf_bytes = 8 + _TFHD_BYTES + _TFDT_BYTES + trun_bytes
     moof_bytes = 8 + _MFHD_BYTES + traf_bytes
+    data = [s.data for s in samples]
+    sound_traf = b""
+    if sound is not None:
+        moof_bytes += _SOUND_HEAD.size + 4 * len(sound.units)
+        sound_traf = _sound_traf(sound, moof_bytes + 8 + sum(map(len, data)))
+        data += sound.units
     head = _FRAGMENT.pack(
         *(moof_bytes, b"moof"),
         *(_MFHD_BYTES, b"mfhd", 0, sequence_number & 0xFFFFFFFF),
@@ -72,13 +92,27 @@ def fragment(sequence_number: int, decode_time: int, samples: Sequence[Sample]) 
         *(_TFDT_BYTES, b"tfdt", _TFDT_VERSION_1, decode_time),
         *(trun_bytes, b"trun", _TRUN_FLAGS, len(samples), moof_bytes + 8),
     )
-    data = [s.data for s in samples]
     mdat_bytes = 8 + sum(map(len, data))
-    return b"".join([head, run, struct.pack(">I4s", mdat_bytes, b"mdat"), *data])
+    return b"".join([head, run, sound_traf, struct.pack(">I4s", mdat_bytes, b"mdat"), *data])
 
 
-def init_section(params: VideoParams) -> bytes:
+def _sound_traf(sound: SoundRun, data_offset: int) -> bytes:
+    """A track fragment [8.8.6] whose samples differ in size only, and are all places to start."""
+    count = len(sound.units)
+    head = _SOUND_HEAD.pack(
+        *(_SOUND_HEAD.size + 4 * count, b"traf"),
+        *(24, b"tfhd", _SOUND_TFHD_FLAGS, sound.track_id, sound.duration, _SYNC_SAMPLE),
+        *(_TFDT_BYTES, b"tfdt", _TFDT_VERSION_1, sound.decode_time),
+        *(_TRUN_BYTES + 4 * count, b"trun", _SOUND_TRUN_FLAGS, count, data_offset),
+    )
+    return head + struct.pack(f">{count}I", *map(len, sound.units))
+
+
+def init_section(params: VideoParams, sound_track: bytes = b"", sound_track_id: int = 0) -> bytes:
     """The initialisation section every fragment of this stream is decoded with: ftyp and moov.
+
+    Args:
+        sound_track: the trak of the sound that goes with it, and its id.
 
     Raises:
         BadParameterSet: a parameter set is missing, cut short or too large for an avcC.
@@ -86,49 +120,55 @@ def init_section(params: VideoParams) -> bytes:
     """
     if params.codec is not Codec.H264:
         raise UnsupportedCodec(f"no fMP4 for {params.codec}")
-    return _box(b"ftyp", b"iso6", _u32(0), b"iso6", b"mp41") + _box(
+    return box(b"ftyp", b"iso6", u32(0), b"iso6", b"mp41") + box(
         b"moov",
-        _full_box(
+        full_box(
             b"mvhd",
             struct.pack(">4I", 0, 0, CLOCK_RATE, 0),
             struct.pack(">IH10x", 0x10000, 0x100),
-            _IDENTITY_MATRIX,
+            IDENTITY_MATRIX,
             bytes(24),
-            _u32(TRACK_ID + 1),
+            u32(max(TRACK_ID, sound_track_id) + 1),
         ),
         _trak(params),
-        _box(b"mvex", _full_box(b"trex", _TREX)),
+        sound_track,
+        box(b"mvex", *(full_box(b"trex", _trex(id)) for id in (TRACK_ID, sound_track_id) if id)),
     )
+
+
+def _trex(track_id: int) -> bytes:
+    """What a track of mvex says [8.8.3]: sample description 1, no defaults, as fragments bring their own."""
+    return struct.pack(">5I", track_id, 1, 0, 0, 0)
 
 
 def _trak(params: VideoParams) -> bytes:
     """One enabled video track that has no samples of its own [8.3.1]."""
     enabled_in_movie = 0x000003
-    return _box(
+    return box(
         b"trak",
-        _full_box(
+        full_box(
             b"tkhd",
             struct.pack(">5I", 0, 0, TRACK_ID, 0, 0),
             bytes(16),
-            _IDENTITY_MATRIX,
+            IDENTITY_MATRIX,
             struct.pack(">II", params.width << 16, params.height << 16),
             flags=enabled_in_movie,
         ),
-        _box(
+        box(
             b"mdia",
-            _full_box(b"mdhd", struct.pack(">4I2H", 0, 0, CLOCK_RATE, 0, 0x55C4, 0)),
-            _full_box(b"hdlr", _u32(0), b"vide", bytes(12), b"video\0"),
-            _box(
+            full_box(b"mdhd", struct.pack(">4I2H", 0, 0, CLOCK_RATE, 0, 0x55C4, 0)),
+            full_box(b"hdlr", u32(0), b"vide", bytes(12), b"video\0"),
+            box(
                 b"minf",
-                _full_box(b"vmhd", bytes(8), flags=1),
-                _box(b"dinf", _full_box(b"dref", _u32(1), _full_box(b"url ", flags=1))),
-                _box(
+                full_box(b"vmhd", bytes(8), flags=1),
+                box(b"dinf", full_box(b"dref", u32(1), full_box(b"url ", flags=1))),
+                box(
                     b"stbl",
-                    _full_box(b"stsd", _u32(1), _avc1(params)),
-                    _full_box(b"stts", _u32(0)),
-                    _full_box(b"stsc", _u32(0)),
-                    _full_box(b"stsz", _u32(0), _u32(0)),
-                    _full_box(b"stco", _u32(0)),
+                    full_box(b"stsd", u32(1), _avc1(params)),
+                    full_box(b"stts", u32(0)),
+                    full_box(b"stsc", u32(0)),
+                    full_box(b"stsz", u32(0), u32(0)),
+                    full_box(b"stco", u32(0)),
                 ),
             ),
         ),
@@ -137,11 +177,11 @@ def _trak(params: VideoParams) -> bytes:
 
 def _avc1(params: VideoParams) -> bytes:
     """The sample entry: 72 dpi, one picture per sample, 24 bit colour [12.1.3], parameter sets in avcC."""
-    return _box(
+    return box(
         b"avc1",
         struct.pack(">6xH16xHH", 1, params.width, params.height),
         struct.pack(">IIIH32xHh", 0x480000, 0x480000, 0, 1, 24, -1),
-        _box(b"avcC", _decoder_configuration(params)),
+        box(b"avcC", _decoder_configuration(params)),
     )
 
 
@@ -195,15 +235,17 @@ def _chroma(sps: bytes) -> tuple[int, int, int]:
     return chroma_format, luma_depth, chroma_depth
 
 
-def _box(kind: bytes, *content: bytes) -> bytes:
+def box(kind: bytes, *content: bytes) -> bytes:
+    """A box [4.2]."""
     body = b"".join(content)
     return struct.pack(">I4s", 8 + len(body), kind) + body
 
 
-def _full_box(kind: bytes, *content: bytes, flags: int = 0) -> bytes:
+def full_box(kind: bytes, *content: bytes, flags: int = 0) -> bytes:
     """A box that begins with version 0 and flags [4.2]."""
-    return _box(kind, _u32(flags), *content)
+    return box(kind, u32(flags), *content)
 
 
-def _u32(value: int) -> bytes:
+def u32(value: int) -> bytes:
+    """Four bytes, big-endian."""
     return value.to_bytes(4, "big")

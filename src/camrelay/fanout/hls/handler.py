@@ -60,7 +60,13 @@ class HlsServer:
             stood_down=partial(self._begin_anew, hub, is_public=is_public),
             prefix=secrets.token_hex(4),
         )
-        self._windows[hub.camera] = (window, hub.attach(window))
+        detach, unhear = hub.attach(window), hub.hear(window.sound)
+
+        def part() -> None:
+            detach()
+            unhear()
+
+        self._windows[hub.camera] = (window, part)
 
     def detach(self, camera: CameraId) -> None:
         """Stops serving a camera."""

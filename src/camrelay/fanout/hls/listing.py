@@ -184,7 +184,9 @@ class Listing:
             uri,
             bandwidth_bps=max(self._peak_bps, average_bps),
             average_bandwidth_bps=average_bps,
-            codecs=",".join(dict.fromkeys(segment.init.codecs for segment in reversed(segments))),
+            codecs=",".join(
+                dict.fromkeys(codec for each in reversed(segments) for codec in each.init.codecs.split(","))
+            ),
             resolution=resolution,
             frame_rate=round(frame_rate, 3),
         )

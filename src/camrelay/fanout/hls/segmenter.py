@@ -22,9 +22,10 @@ from collections.abc import Callable
 from itertools import pairwise
 
 from camrelay import config
-from camrelay.fanout.hls import fmp4
+from camrelay.fanout.hls import fmp4, sound
 from camrelay.fanout.hls.segment import InitSection, Part, Segment
-from camrelay.model import CLOCK_RATE, AccessUnit, VideoParams
+from camrelay.fanout.hls.sound import Soundtrack
+from camrelay.model import CLOCK_RATE, AccessUnit, AudioCodec, AudioUnit, VideoParams
 
 #: Pictures that tell the frame rate well enough to choose PART-TARGET: one odd step among three is outvoted.
 _FIRST_UNITS = 4
@@ -103,6 +104,7 @@ class Segmenter:
         #: Program date of decode time 0.
         self._date_base_us = 0
         self._awaits_key = True
+        self._sound: Soundtrack | None = None
 
     @property
     def awaits_key(self) -> bool:
@@ -125,6 +127,11 @@ class Segmenter:
             self._continue(au)
         elif au.is_key:
             self._begin(au)
+
+    def push_sound(self, unit: AudioUnit) -> None:
+        """Takes the next sound; what is not AAC has no place here."""
+        if self._sound is not None and unit.params.codec is AudioCodec.AAC:
+            self._sound.add(unit.pts - self._skipped, unit.data)
 
     def add_gap(self) -> None:
         """Says that one PART-TARGET passed without media. What follows waits for a key frame."""
@@ -161,7 +168,7 @@ class Segmenter:
         init = self.init
         if init is None or au.params != self.params:
             number = 0 if init is None else init.number + 1
-            init = InitSection(number, fmp4.init_section(au.params), au.params.rfc6381)
+            init = _init(number, au.params)
         if self.init is not None:
             self._finish_segment()
             self._is_break = True
@@ -171,6 +178,8 @@ class Segmenter:
         self._date_base_us = date_us - _us(au.dts)
         self._awaits_key = False
         self._pending = au
+        audio = au.params.audio
+        self._sound = Soundtrack(audio, au.dts) if audio and audio.codec is AudioCodec.AAC else None
 
     def _continue(self, au: AccessUnit) -> None:
         """Takes an access unit that follows the one before it."""
@@ -247,7 +256,8 @@ class Segmenter:
 
     def _close_part(self) -> None:
         assert self._segment is not None
-        data = fmp4.fragment(self.next_part + 1, self._part_clock, self._samples)
+        heard = None if self._sound is None else self._sound.take(self._clock)
+        data = fmp4.fragment(self.next_part + 1, self._part_clock, self._samples, heard)
         is_independent = any(sample.is_key for sample in self._samples)
         part = Part(self.next_part, self._part_duration, is_independent, data)
         self._samples, self._samples_bytes, self._part_duration = [], 0, 0
@@ -284,6 +294,14 @@ class Segmenter:
     def _date_us(self) -> int:
         """The program date of our clock."""
         return self._date_base_us + _us(self._clock)
+
+
+def _init(number: int, params: VideoParams) -> InitSection:
+    audio = params.audio
+    if audio is None or audio.codec is not AudioCodec.AAC:
+        return InitSection(number, fmp4.init_section(params), params.rfc6381)
+    data = fmp4.init_section(params, sound.track(audio), sound.TRACK_ID)
+    return InitSection(number, data, f"{params.rfc6381},mp4a.40.2")
 
 
 def _part_target(wish: int, step: int) -> int:

@@ -30,6 +30,7 @@ from camrelay.fanout.hls.waiting import Pending, WaitingRoom
 from camrelay.model import (
     CLOCK_RATE,
     AccessUnit,
+    AudioUnit,
     CameraId,
     CameraState,
     CameraStatus,
@@ -122,6 +123,10 @@ class Window:
             # The next part is on its way: a gap now would throw away what it has so far.
             self._gap_at = self._loop.time() + self._grace_s()
         self._announce()
+
+    def sound(self, unit: AudioUnit) -> None:
+        """Takes the camera's newest sound, which leaves with the next part."""
+        self._segmenter.push_sound(unit)
 
     def status(self, status: CameraStatus) -> None:
         """Learns whether pictures are to be expected: without them, gaps begin at once."""
