@@ -58,6 +58,21 @@ async () => {
 """
 
 
+_SOUND_RTP = """
+async ({packets, limit}) => {
+  for (const end = performance.now() + limit; performance.now() < end;) {
+    const reports = [...(await window.peers.at(-1).getStats()).values()];
+    const sound = reports.find(r => r.type === "inbound-rtp" && r.kind === "audio");
+    if (sound?.packetsReceived >= packets) {
+      return {...sound, mimeType: reports.find(r => r.id === sound.codecId).mimeType};
+    }
+    await new Promise(resolve => setTimeout(resolve, 50));
+  }
+  throw new Error("no sound");
+}
+"""
+
+
 class Watching:
     """One player on a page of its own.
 
@@ -103,11 +118,28 @@ class Watching:
         found: dict[str, Any] = await self.page.evaluate(_RTP)
         return found
 
+    async def reached_sound(self, packets: int) -> dict[str, Any]:
+        """The inbound-rtp report of the sound, with its codec's mimeType, once so many packets have come."""
+        found: dict[str, Any] = await self.page.evaluate(
+            _SOUND_RTP, {"packets": packets, "limit": LIMIT_S * 1000}
+        )
+        return found
+
     async def more_pictures(self, count: int, limit_s: float = LIMIT_S) -> None:
         """Waits until `count` more pictures were shown than when asked."""
         await self.page.evaluate("() => { window.from = video.getVideoPlaybackQuality().totalVideoFrames }")
         await self.page.wait_for_function(
             "count => video.getVideoPlaybackQuality().totalVideoFrames >= window.from + count",
+            arg=count,
+            polling=50,
+            timeout=limit_s * 1000,
+        )
+
+    async def more_sound(self, count: int, limit_s: float = LIMIT_S) -> None:
+        """Waits until `count` more bytes of sound were decoded than when asked."""
+        await self.page.evaluate("() => { window.heard = video.webkitAudioDecodedByteCount }")
+        await self.page.wait_for_function(
+            "count => video.webkitAudioDecodedByteCount >= window.heard + count",
             arg=count,
             polling=50,
             timeout=limit_s * 1000,

@@ -22,10 +22,12 @@ from camrelay.fanout.webrtc.sdp import (
     Track,
     Transport,
     choose,
+    choose_sound,
     h264_profile,
     parse_offer,
     write_answer,
 )
+from camrelay.model import AudioCodec
 
 CHROMIUM = (Path(__file__).parents[2] / "data" / "offer_chromium_156_audio_video.sdp").read_bytes()
 
@@ -254,6 +256,34 @@ class TestWriteAnswer:
         assert (audio.direction, audio.port) == ("inactive", 8189)
         assert [(codec.name, codec.channels) for codec in audio.rtp.codecs] == [("opus", 2)]
         assert parsed.group[0].items == ["0", "1"]
+
+    @pytest.mark.parametrize(
+        ("codec", "payload_type", "name"),
+        [(AudioCodec.OPUS, 111, "opus"), (AudioCodec.PCMU, 0, "PCMU"), (AudioCodec.PCMA, 8, "PCMA")],
+    )
+    def test_sound_is_sent_where_the_viewer_can_hear_it(
+        self, codec: AudioCodec, payload_type: int, name: str
+    ) -> None:
+        """In the same bundle and under the same name as the pictures, so that both play in step."""
+        found = parse_offer(CHROMIUM)
+        sound = choose_sound(found, codec)
+        track = Track(TRACK.ssrc, TRACK.rtx_ssrc, TRACK.cname, 77, sound)
+
+        text = write_answer(found, choose(found, MAIN), TRANSPORT, track)
+
+        audio, video = SessionDescription.parse(text).media
+        assert (audio.direction, audio.rtcp_mux, audio.rtp.muxId) == ("sendonly", True, "0")
+        assert [(c.payloadType, c.name) for c in audio.rtp.codecs] == [(payload_type, name)]
+        assert [(info.ssrc, info.cname) for info in audio.ssrc] == [(77, TRACK.cname)]
+        assert audio.msid.split()[0] == video.msid.split()[0]
+
+    def test_sound_that_was_not_asked_for_is_not_sent(self) -> None:
+        """AAC is in no offer, a section that only sends hears nothing, and so does one outside the bundle."""
+        assert choose_sound(parse_offer(CHROMIUM), AudioCodec.AAC) is None
+        deaf = CHROMIUM.replace(b"a=recvonly", b"a=sendonly", 1)
+        assert choose_sound(parse_offer(deaf), AudioCodec.OPUS) is None
+        apart = CHROMIUM.replace(b"a=group:BUNDLE 0 1", b"a=group:BUNDLE 1")
+        assert choose_sound(parse_offer(apart), AudioCodec.OPUS) is None
 
     def test_a_static_payload_type_needs_no_name(self) -> None:
         """G.711 is 0 and 8 by RFC 3551."""

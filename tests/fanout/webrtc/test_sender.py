@@ -215,3 +215,10 @@ def test_no_two_plaintexts_under_one_number(rtx: PacketFormat | None) -> None:
                     assert seen.setdefault(data[2:4] + data[8:12], data) == data
         for datagram in sender.retransmit(range(90, 130), float(turn)):
             assert seen.setdefault(datagram[2:4] + datagram[8:12], datagram) == datagram
+
+
+def test_sound_is_not_counted_as_the_pictures() -> None:
+    """A sender report tells of one stream."""
+    sender = make_sender()
+    sender.viewer.bytes_sent = sender.sound_bytes = 500
+    assert sender._octets() == 0

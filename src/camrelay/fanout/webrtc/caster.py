@@ -144,6 +144,10 @@ class Caster:
     def status(self, status: CameraStatus) -> None:
         """Nothing to do: a camera that is away sends nothing, and its numbers go on when it comes back."""
 
+    def pts(self, now: float) -> int:
+        """What the camera's own clock shows."""
+        return self.rtp_time(now) - self._epoch
+
     def rtp_time(self, now: float) -> int:
         """What the camera's RTP clock shows."""
         return self._timestamp + round((now - self._timed_s) * CLOCK_RATE)

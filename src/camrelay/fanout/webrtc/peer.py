@@ -33,8 +33,9 @@ from camrelay.fanout.webrtc import rtcp
 from camrelay.fanout.webrtc.caster import Caster
 from camrelay.fanout.webrtc.ice import Address, Agent
 from camrelay.fanout.webrtc.rtp import PacketFormat
-from camrelay.fanout.webrtc.sdp import Format, Offer, Track, Transport, write_answer
+from camrelay.fanout.webrtc.sdp import Format, Offer, SoundFormat, Track, Transport, write_answer
 from camrelay.fanout.webrtc.sender import Sender
+from camrelay.fanout.webrtc.sound import Broadcast, Listener
 from camrelay.fanout.webrtc.srtp import export_bytes, server_session
 from camrelay.fanout.webrtc.udp import Port
 from camrelay.model import CameraId, EndReason, Viewer
@@ -115,6 +116,7 @@ class Peer:
         viewer: the viewing; its end is the peer's end.
         offer: what it offered, and `form`, what was chosen of it.
         caster: of its camera.
+        broadcast: of its camera's sound, and `sound`, what was chosen of the offer for it; None without.
         on_close: called once, when the peer is over.
 
     Attributes:
@@ -130,6 +132,8 @@ class Peer:
         form: Format,
         *,
         caster: Caster,
+        broadcast: Broadcast,
+        sound: SoundFormat | None,
         port: Port,
         hosts: Sequence[str],
         certificate: Certificate,
@@ -140,6 +144,9 @@ class Peer:
         self._requested_s = self._loop.time()
         self._viewer = viewer
         self._caster = caster
+        self._broadcast = broadcast
+        self._sound = sound
+        self._listener: Listener | None = None
         self._port = port
         self._options = options
         self._on_close = on_close
@@ -153,7 +160,7 @@ class Peer:
             offer,
             form,
             Transport(ufrag, password, certificate.fingerprint, tuple((host, port.number) for host in hosts)),
-            Track(caster.ssrc, caster.rtx_ssrc, cname),
+            Track(caster.ssrc, caster.rtx_ssrc, cname, broadcast.ssrc, sound),
         )
         self._cname = cname
         extension = offer.abs_send_time_id
@@ -292,9 +299,10 @@ class Peer:
         assert address is not None, "a DTLS record comes from a proven address only"
         profile = tls.get_selected_srtp_profile()
         export = tls.export_keying_material(b"EXTRACTOR-dtls_srtp", export_bytes(profile))
+        session = server_session(profile, export, repeats=self._rtx is None)
         self._sender = Sender(
             self._viewer,
-            server_session(profile, export, repeats=self._rtx is None),
+            session,
             self._form,
             self._rtx,
             address=address,
@@ -304,6 +312,10 @@ class Peer:
             requested_s=self._requested_s,
         )
         self._caster.join(self._sender)
+        if self._sound is not None:
+            form = PacketFormat(self._broadcast.ssrc, self._sound.payload_type)
+            self._listener = Listener(self._sender, session, form, self._sound.codec, self._cname)
+            self._broadcast.join(self._listener)
         self._report()
         logger.info(
             "WebRTC viewing starts, payload type %d, %s",
@@ -321,6 +333,9 @@ class Peer:
             return
         report = self._sender.report(time.time_ns() // 1000, self._caster.rtp_time(now))
         self._port.send(report, self._sender.address)
+        if self._listener is not None and self._listener.stream.count:
+            timestamp = self._broadcast.rtp_time(self._caster.pts(now))
+            self._port.send(self._listener.report(time.time_ns() // 1000, timestamp), self._sender.address)
         interval_s = _REPORT_INTERVAL_S * random.uniform(0.5, 1.5)  # noqa: S311 - spreads load, hides nothing
         self._timer = self._loop.call_later(interval_s, self._report)
 
@@ -338,6 +353,8 @@ class Peer:
     def _close(self, reason: EndReason) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        if self._listener is not None:
+            self._broadcast.leave(self._listener)
         if self._sender is not None:
             self._caster.leave(self._sender)
             self._port.send(self._sender.goodbye(), self._sender.address)

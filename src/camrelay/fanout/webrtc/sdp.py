@@ -2,7 +2,7 @@
 
 The offer is a stranger's text: its size, sections and candidates are limited before aiortc sees it, and what
 is repeated in the answer is checked to be a token, so that nobody can write lines of his own into it.
-Only one thing is ever agreed: one H.264 video, bundled, multiplexed with its RTCP, sent by us.
+Only this is ever agreed: one H.264 video and perhaps its sound, bundled, multiplexed with RTCP, sent by us.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from aiortc.rtcdtlstransport import X509_DIGEST_ALGORITHMS
 from aiortc.sdp import H264Profile, MediaDescription, SessionDescription, parse_h264_profile_level_id
 
 from camrelay.errors import BadRequest, NegotiationFailed, PayloadTooLarge
+from camrelay.model import AudioCodec
 
 #: Chromium's offer for audio and video has about 7 KiB with all codecs.
 MAX_OFFER_BYTES = 16 * 1024
@@ -53,6 +54,14 @@ class Format(msgspec.Struct, frozen=True):
     rtx: int | None
 
 
+class SoundFormat(msgspec.Struct, frozen=True):
+    """A payload type of the offer for sound that is relayed; `encoding` is its rtpmap."""
+
+    payload_type: int
+    codec: AudioCodec
+    encoding: str
+
+
 class Section(msgspec.Struct, frozen=True):
     """A media section as the answer mirrors it. `encoding` is what its first format stands for, or ""."""
 
@@ -72,13 +81,15 @@ class Credentials(msgspec.Struct, frozen=True):
 
 
 class Offer(msgspec.Struct, frozen=True):
-    """What the relay needs of an offer. `video` is an index into `sections`."""
+    """What the relay needs of an offer. `video` and `sound` are indices into `sections`; -1 is none."""
 
     sections: tuple[Section, ...]
     video: int
     formats: tuple[Format, ...]
     credentials: Credentials
     abs_send_time_id: int
+    sound: int = -1
+    sound_formats: tuple[SoundFormat, ...] = ()
 
 
 class Transport(msgspec.Struct, frozen=True):
@@ -91,11 +102,13 @@ class Transport(msgspec.Struct, frozen=True):
 
 
 class Track(msgspec.Struct, frozen=True):
-    """What is sent: SSRCs, and the names that tie them together."""
+    """What is sent: SSRCs, and the names that tie them together. `sound` is None without any."""
 
     ssrc: int
     rtx_ssrc: int
     cname: str
+    sound_ssrc: int = 0
+    sound: SoundFormat | None = None
 
 
 def parse_offer(data: bytes) -> Offer:
@@ -138,6 +151,11 @@ def choose(offer: Offer, profile_level_id: bytes) -> Format:
     return min(offer.formats, key=lambda form: order.index(form.profile))
 
 
+def choose_sound(offer: Offer, codec: AudioCodec) -> SoundFormat | None:
+    """The payload type for a camera's sound; None when the viewer cannot hear it."""
+    return next((form for form in offer.sound_formats if form.codec is codec), None)
+
+
 def h264_profile(profile_level_id: str) -> H264Profile:
     """The profile that six hex digits stand for; what no standard names counts as High (RFC 6184 §8.1)."""
     try:
@@ -152,7 +170,7 @@ def h264_profile(profile_level_id: str) -> H264Profile:
 
 
 def write_answer(offer: Offer, form: Format, transport: Transport, track: Track) -> str:
-    """The answer: the video section sends, audio stays silent, every other section is refused.
+    """The answer: the video section sends, audio too if there is sound, every other section is refused.
 
     All our candidates are in it (WHEP draft -03 §4.3.2), and the viewer is told to open DTLS: browsers then
     choose AES-GCM, and the relay never connects to an address somebody wrote into an offer.
@@ -163,6 +181,9 @@ def write_answer(offer: Offer, form: Format, transport: Transport, track: Track)
         if index == offer.video:
             bundled.append(section.mid)
             body += _video(section, offer, form, transport, track)
+        elif index == offer.sound and track.sound is not None:
+            bundled.append(section.mid)
+            body += _sound(section, track.sound, transport, track)
         elif section.kind == "audio" and section.is_bundled:
             # Not refused: with max-bundle, Chromium cannot do without the section that comes first.
             bundled.append(section.mid)
@@ -198,6 +219,8 @@ def _read(session: SessionDescription) -> Offer:
     bundled = {mid for group in session.group if group.semantic == "BUNDLE" for mid in group.items}
     extensions = {extension.uri: extension.id for extension in video.rtp.headerExtensions}
     abs_send_time_id = extensions.get(_ABS_SEND_TIME, 0)
+    audio = next((m for m in session.media if m.kind == "audio" and m.direction in _RECEIVING), None)
+    hears = audio is not None and audio.rtcp_mux and audio.rtp.muxId in bundled
     return Offer(
         sections=tuple(_section(media, bundled) for media in session.media),
         video=session.media.index(video),
@@ -205,6 +228,8 @@ def _read(session: SessionDescription) -> Offer:
         credentials=credentials,
         # Ids above 14 need the two-byte form (RFC 8285 §4.3); nobody offers them for this.
         abs_send_time_id=abs_send_time_id if 0 < abs_send_time_id < 15 else 0,
+        sound=session.media.index(audio) if audio is not None and hears else -1,
+        sound_formats=_sound_formats(audio) if audio is not None and hears else (),
     )
 
 
@@ -259,6 +284,24 @@ def _formats(video: MediaDescription) -> tuple[Format, ...]:
     return tuple(found)
 
 
+#: Encoding names and clock rates of the sound that is relayed, and how they are written.
+_SOUNDS = {
+    ("opus", 48_000): (AudioCodec.OPUS, "opus/48000/2"),
+    ("pcmu", 8_000): (AudioCodec.PCMU, "PCMU/8000"),
+    ("pcma", 8_000): (AudioCodec.PCMA, "PCMA/8000"),
+}
+
+
+def _sound_formats(audio: MediaDescription) -> tuple[SoundFormat, ...]:
+    """What of the offered sound is relayed, in the order of the offer."""
+    found = []
+    for codec in audio.rtp.codecs:
+        sound = _SOUNDS.get((codec.name.lower(), codec.clockRate))
+        if sound is not None and codec.payloadType is not None:
+            found.append(SoundFormat(codec.payloadType, *sound))
+    return tuple(found)
+
+
 def _media(section: Section, formats: str, transport: Transport) -> list[str]:
     """The lines that every section of the bundle has."""
     host, port = transport.candidates[0]
@@ -302,3 +345,15 @@ def _video(section: Section, offer: Offer, form: Format, transport: Transport, t
     for ssrc in ssrcs:
         lines += [f"a=ssrc:{ssrc} cname:{track.cname}", f"a=ssrc:{ssrc} msid:{track.cname} {track.cname}"]
     return lines
+
+
+def _sound(section: Section, form: SoundFormat, transport: Transport, track: Track) -> list[str]:
+    own = form.payload_type
+    return [
+        *_media(section, str(own), transport),
+        "a=sendonly",
+        f"a=msid:{track.cname} {track.cname}-sound",
+        f"a=rtpmap:{own} {form.encoding}",
+        f"a=ssrc:{track.sound_ssrc} cname:{track.cname}",
+        f"a=ssrc:{track.sound_ssrc} msid:{track.cname} {track.cname}-sound",
+    ]

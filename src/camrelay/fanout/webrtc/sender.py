@@ -49,6 +49,7 @@ class Sender:
         shares: True while its numbers are the camera's.
         requested_s, restarted_s: when it asked to watch, and when it last started with a key frame.
         backlog: numbered access units that it is still to be sent apart.
+        sound_bytes: what of the viewer's bytes was sound.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Sender:
         self.address = address
         self.requested_s = requested_s
         self.restarted_s = requested_s
+        self.sound_bytes = 0
         self.shares = True
         self.backlog: deque[Packets] = deque()
         self.form = form
@@ -152,7 +154,8 @@ class Sender:
     def _octets(self) -> int:
         """Payload bytes of the media stream, out of what was sent in all."""
         overhead_bytes = self.form.header_bytes + self.tag_bytes
-        return max(0, self.viewer.bytes_sent - self._repeated_bytes - self.stream.count * overhead_bytes)
+        other_bytes = self._repeated_bytes + self.sound_bytes
+        return max(0, self.viewer.bytes_sent - other_bytes - self.stream.count * overhead_bytes)
 
     def goodbye(self) -> bytes:
         """The BYE that ends the stream, encrypted."""

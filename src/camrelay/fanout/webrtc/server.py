@@ -10,7 +10,8 @@ from camrelay.fanout.hub import Hub
 from camrelay.fanout.webrtc.caster import Caster
 from camrelay.fanout.webrtc.peer import Certificate, Peer
 from camrelay.fanout.webrtc.rtp import refusal
-from camrelay.fanout.webrtc.sdp import choose, h264_profile, parse_offer
+from camrelay.fanout.webrtc.sdp import choose, choose_sound, h264_profile, parse_offer
+from camrelay.fanout.webrtc.sound import Broadcast
 from camrelay.fanout.webrtc.turns import Turns
 from camrelay.fanout.webrtc.udp import Port
 from camrelay.fanout.webrtc.whep import GuardedRoute, OpenRoute, Whep
@@ -30,7 +31,7 @@ class WebrtcServer:
         self._turns = Turns()
         self._certificate = Certificate.generateCertificate()
         self._hosts: tuple[str, ...] = ()
-        self._cameras: dict[str, tuple[Hub, Caster, Callable[[], None]]] = {}
+        self._cameras: dict[str, tuple[Hub, Caster, Broadcast, Callable[[], None]]] = {}
         self._peers: dict[str, Peer] = {}
         self._whep = Whep(self._open, self._find, options.ice_servers)
 
@@ -52,7 +53,14 @@ class WebrtcServer:
     def attach(self, hub: Hub) -> None:
         """Offers a camera to viewers."""
         caster = Caster(hub, self._port, self._turns, self._options)
-        self._cameras[hub.camera] = (hub, caster, hub.attach(caster))
+        broadcast = Broadcast(hub, self._port, self._turns)
+        detach, unhear = hub.attach(caster), hub.hear(broadcast.hear)
+
+        def part() -> None:
+            detach()
+            unhear()
+
+        self._cameras[hub.camera] = (hub, caster, broadcast, part)
 
     def detach(self, camera: CameraId) -> None:
         """Takes a camera away from its viewers."""
@@ -67,11 +75,12 @@ class WebrtcServer:
         return self._whep.open_routes()
 
     def _remove(self, camera: str, reason: EndReason) -> None:
-        _, caster, detach = self._cameras.pop(camera)
+        _, caster, broadcast, detach = self._cameras.pop(camera)
         detach()
         for peer in [peer for peer in self._peers.values() if peer.camera == camera]:
             peer.end(reason)
         caster.close()
+        broadcast.close()
 
     async def _open(self, camera: CameraId, offer_text: bytes, viewer: Viewer) -> Peer:
         offer = parse_offer(offer_text)
@@ -80,7 +89,7 @@ class WebrtcServer:
         await self._cameras[camera][0].live()
         if viewer.end_reason is not None:
             raise SessionEnded(viewer.end_reason)
-        hub, caster, _ = self._cameras[camera]
+        hub, caster, broadcast, _ = self._cameras[camera]
         if hub.params is None:
             raise StreamNotReady("the camera has no live picture")
         if reason := refusal(hub.params):
@@ -95,6 +104,8 @@ class WebrtcServer:
             offer,
             form,
             caster=caster,
+            broadcast=broadcast,
+            sound=choose_sound(offer, hub.params.audio.codec) if hub.params.audio else None,
             port=self._port,
             hosts=self._hosts,
             certificate=self._certificate,

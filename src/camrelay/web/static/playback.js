@@ -156,6 +156,8 @@ export class Playback {
       begin(this.video);
       await this.#firstPicture(transport, signal);
       hadPicture = true;
+      // Whoever looks for the sound shall learn why there is none.
+      if (!transport.hasAudio() && !this.#status && this.camera) await this.#askStatus(signal);
       this.transport = transport;
       this.#failures = 0;
       this.#set("live");

@@ -26,6 +26,9 @@ const KEPT_WIDTH = 320;
 const SEEK_S = 5;
 const VOLUME_STEP = 0.1;
 
+/** How a camera's sound is spoken of. */
+const CODECS = { aac: "AAC", opus: "Opus", pcmu: "G.711", pcma: "G.711" };
+
 const QUIET = ["connecting", "waiting", "catching-up"];
 const FORBIDDEN = ["denied", "signed-out", "ended"];
 const ERRORS = [...FORBIDDEN, "offline", "unreachable", "busy", "unsupported"];
@@ -345,7 +348,7 @@ export class CameraPlayer extends HTMLElement {
     const isSilent = this.#playback.transport?.hasAudio() === false;
     this.#part(".mute").disabled = isSilent;
     this.#label(".mute", video.muted || isSilent ? "silent" : "sound",
-      isSilent ? "silent" : video.muted ? "unmute" : "mute");
+      isSilent ? this.#whySilent() : video.muted ? "unmute" : "mute", { codec: CODECS[this.status?.audio] });
     const isFull = document.fullscreenElement === this;
     this.#label(".fill", isFull ? "leave" : "fill");
     const used = this.#playback.kind;
@@ -355,9 +358,15 @@ export class CameraPlayer extends HTMLElement {
     this.#part(".route").hidden = this.#playback.protocol !== "auto";
   }
 
-  #label(selector, shapeName, words = shapeName) {
+  /** Which words say why nothing is heard: the camera sends nothing, or this way cannot carry what it sends. */
+  #whySilent() {
+    if (!this.status) return "silent_here";
+    return this.status.audio ? `silent_${this.#playback.kind}` : "silent";
+  }
+
+  #label(selector, shapeName, words = shapeName, values = {}) {
     const button = this.#part(selector);
-    button.title = say(`player.${words}`);
+    button.title = say(`player.${words}`, values);
     button.setAttribute("aria-label", button.title);
     button.querySelector("path").setAttribute("d", shape(shapeName));
   }
