@@ -11,7 +11,7 @@ import pytest
 from auth_builders import NOW_US, make_account
 from camrelay import config
 from camrelay.account_store import AccountStore
-from camrelay.auth.account import Account, Credentials, Role, Tier, WebSession
+from camrelay.auth.account import Account, Credentials, Invitation, Role, Tier, WebSession
 from camrelay.camera_store import CameraStore
 from camrelay.database import Database
 from camrelay.errors import BadRequest, ConfigError, NameTaken, NotFound
@@ -149,6 +149,22 @@ async def test_old_and_unused_sessions_end(store: AccountStore) -> None:
 
     assert sorted(await store.end_unused(20, 70)) == ["idle", "old"]
     assert await store.end_unused(20, 70) == []
+
+
+async def test_an_invitation_is_used_once_and_before_its_end(store: AccountStore) -> None:
+    """By one of those who try together; what nobody came by is forgotten."""
+    await store.set_tier(Tier("main", "home", 1, 1))
+    invitation = Invitation("main", Role.OWNER, "home", NOW_US)
+    for digest in (b"one", b"two", b"three"):
+        await store.add_invitation(invitation, digest)
+    with pytest.raises(BadRequest):
+        await store.add_invitation(msgspec.structs.replace(invitation, tier="none"), b"four")
+
+    taken = await asyncio.gather(*(store.take_invitation(b"one", NOW_US - 1) for _ in range(20)))
+    assert [each for each in taken if each is not None] == [invitation]
+    assert await store.take_invitation(b"two", NOW_US) is None
+    await store.drop_invitations(NOW_US)
+    assert await store.take_invitation(b"three", NOW_US - 1) is None
 
 
 async def test_removing_takes_everything_along(store: AccountStore, database: Database) -> None:

@@ -13,9 +13,10 @@ from aiohttp import web
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
-from account_site import OWN_PAGE, PASSWORD, Browser, Site, ask, cookies, running_site, sign_in
+from account_site import OWN_PAGE, PASSWORD, Answer, Browser, Site, ask, cookies, running_site, sign_in
 from auth_builders import make_request
-from camrelay.auth.account import ABSOLUTE_US, CONFIRMED_US, IDLE_US, Role, Tier
+from camrelay.accounts import invitation_digest
+from camrelay.auth.account import ABSOLUTE_US, CONFIRMED_US, IDLE_US, Invitation, Role, Tier
 from camrelay.auth.lease import Handle, HandleKind
 from camrelay.auth.mint import mint
 from camrelay.auth.password import QUEUE_LIMIT
@@ -298,6 +299,44 @@ async def test_case_35_registering_does_not_tell_who_has_an_account(tmp_path: Pa
             assert (await sign_in(browser, "anna")).status == 200
             carl = await sign_in(browser, "carl", NEW_PASSWORD)
             assert (carl.body["account"]["role"], carl.body["account"]["tenant"]) == ("owner", "main")
+
+
+async def test_an_invitation_is_for_one_account_of_its_kind(tmp_path: Path) -> None:
+    """Without one nobody registers; with one, only what it says; not after its time."""
+    async with running_site(tmp_path, registration="invite") as site:
+        await site.person("olga", role=Role.OPERATOR)
+        async with site.browser("olga") as olga, site.browser() as browser:
+
+            async def register(id: str, invitation: str = "") -> Answer:
+                wanted = {"email": f"{id}@cams.example", "name": id, "password": PASSWORD}
+                return await ask(browser, "POST", "/v1/accounts", wanted | {"invitation": invitation})
+
+            async def invite() -> str:
+                answer = await ask(olga, "POST", "/v1/admin/invitations", {"role": "owner", "days": 1})
+                return str(answer.body["page"]).removeprefix("/register#invitation=")
+
+            assert (await register("carl")).code == "denied"
+            assert (await register("carl", "made-up")).code == "denied"
+            code, late = await invite(), await invite()
+            assert (await register("olga", code)).status == 202, "it tells nobody who is here"
+            assert (await register("carl", code)).status == 202
+            assert (await register("dora", code)).code == "denied"
+            assert (await sign_in(browser, "carl")).body["account"]["role"] == "owner"
+            assert (await ask(browser, "POST", "/v1/admin/invitations", {})).status == 403
+            site.clock.utc_us += 86_400 * 1_000_000
+            assert await site.store.take_invitation(invitation_digest(late), site.clock.utc_us) is None
+
+
+async def test_case_18_of_a_hundred_who_use_an_invitation_one_gets_in(site: Site) -> None:
+    """At the same time, whoever is first."""
+    invitation = Invitation("main", Role.VIEWER, "", site.clock.utc_us + 1)
+    await site.store.add_invitation(invitation, b"digest")
+
+    taken = await asyncio.gather(
+        *(site.store.take_invitation(b"digest", site.clock.utc_us) for _ in range(100))
+    )
+
+    assert [each for each in taken if each is not None] == [invitation]
 
 
 async def test_one_network_makes_few_accounts(tmp_path: Path) -> None:

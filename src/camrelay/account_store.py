@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from camrelay.auth.account import Account, Credentials, Role, Tier, WebSession
+from camrelay.auth.account import Account, Credentials, Invitation, Role, Tier, WebSession
 from camrelay.database import SCHEMA, Database
 from camrelay.errors import BadRequest, NameTaken
 from camrelay.sealing import Seal
@@ -76,6 +76,18 @@ WEB_SESSIONS = sa.Table(
     sa.Column("confirmed_us", sa.BigInteger, nullable=False),
     sa.Column("agent", sa.Text, nullable=False),
     sa.Column("network", sa.Text, nullable=False),
+)
+
+#: The right to make one account, for whoever has the code that is hashed here.
+INVITATIONS = sa.Table(
+    "invitations",
+    SCHEMA,
+    sa.Column("digest", sa.LargeBinary, primary_key=True),
+    sa.Column("tenant", sa.String(64), sa.ForeignKey("tenants.id"), nullable=False),
+    sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("tier", sa.String(64)),
+    sa.Column("expires_us", sa.BigInteger, nullable=False),
+    sa.ForeignKeyConstraint(["tenant", "tier"], ["tiers.tenant", "tiers.name"]),
 )
 
 _TAKEN = "this address has an account already"
@@ -226,6 +238,37 @@ class AccountStore:
         """Ends every session that began, or was last used, at a moment or before; their ids."""
         too_old = WEB_SESSIONS.c.created_us <= created_until_us
         return await self._end(too_old | (WEB_SESSIONS.c.used_us <= used_until_us))
+
+    # Invitations.
+
+    async def add_invitation(self, invitation: Invitation, digest: bytes) -> None:
+        """Stores an invitation under the hash of its code.
+
+        Raises:
+            BadRequest: there is no such tenant or tier.
+        """
+        values = msgspec.structs.asdict(invitation) | {"tier": invitation.tier or None}
+        try:
+            await self._database.change(sa.insert(INVITATIONS).values(digest=digest, **values))
+        except IntegrityError:
+            raise BadRequest("no such tier") from None
+
+    async def take_invitation(self, digest: bytes, now_us: int) -> Invitation | None:
+        """Uses an invitation up; None when there is none, its time is over, or somebody else was first."""
+        row = INVITATIONS.c.digest == digest
+        found = await self._database.fetch(sa.select(INVITATIONS).where(row))
+        # Of all who saw it, one removes it.
+        if not found or not await self._database.change(sa.delete(INVITATIONS).where(row)):
+            return None
+        values = found[0]
+        if values["expires_us"] <= now_us:
+            return None
+        role, tier = Role(values["role"]), values["tier"] or ""
+        return Invitation(values["tenant"], role, tier, values["expires_us"])
+
+    async def drop_invitations(self, until_us: int) -> None:
+        """Forgets the invitations whose time was over at a moment."""
+        await self._database.change(sa.delete(INVITATIONS).where(INVITATIONS.c.expires_us <= until_us))
 
     # Tiers.
 

@@ -6,6 +6,7 @@ have been given lately; after it, every other session is over, and so is what wa
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import secrets
 import time
@@ -21,6 +22,7 @@ from camrelay.account_store import AccountStore
 from camrelay.auth.account import (
     FIRST_TENANT,
     Account,
+    Invitation,
     Role,
     SignedIn,
     WebSession,
@@ -71,6 +73,7 @@ class RegisterRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     email: Text
     name: Text
     password: Text
+    invitation: Text = ""
 
 
 class ConfirmRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -149,6 +152,11 @@ class WebSessionList(msgspec.Struct, frozen=True):
 def account_view(account: Account) -> AccountView:
     """An account as the API shows it."""
     return AccountView(**msgspec.structs.asdict(account))
+
+
+def invitation_digest(code: str) -> bytes:
+    """What is kept of the code of an invitation."""
+    return hashlib.sha256(code.encode(errors="replace")).digest()
 
 
 class Accounts:
@@ -250,7 +258,7 @@ class Accounts:
     async def register(self, request: web.Request) -> web.Response:
         """Makes an account; whether the address had one already, the answer does not tell."""
         check_origin(request, has_cookie=False)
-        if self._options.registration != "open":
+        if self._options.registration == "closed":
             raise AccessDenied("registration_closed")
         self._cookies.check_private(request)
         wanted = await body(request, RegisterRequest)
@@ -258,23 +266,39 @@ class Accounts:
         password = normalise_password(wanted.password)
         check_password(password, email, has_totp=False)
         self._slow_down(request)
+        password_hash, right = await self._passwords.hash(password), await self._right_to_register(wanted)
         account = Account(
             id=secrets.token_hex(8),
-            tenant=FIRST_TENANT,
-            role=Role(self._options.registered_role),
-            tier=self._options.registered_tier,
+            tenant=right.tenant,
+            role=right.role,
+            tier=right.tier,
             name=name,
             email=email,
             is_active=True,
             created_us=self._utc_us(),
         )
         try:
-            await self._store.add(account, await self._passwords.hash(password))
+            await self._store.add(account, password_hash)
         except NameTaken:
-            pass  # the same answer: it must not tell who has an account here
+            # The same answer: it must not tell who has an account here. The invitation is still somebody's.
+            if wanted.invitation:
+                await self._store.add_invitation(right, invitation_digest(wanted.invitation))
         else:
             logger.info("account registered", extra={"account": account.id})
         return web.Response(status=202)
+
+    async def _right_to_register(self, wanted: RegisterRequest) -> Invitation:
+        """What a new account becomes, by its invitation or the configuration; AccessDenied for neither."""
+        if wanted.invitation:
+            digest = invitation_digest(wanted.invitation)
+            invitation = await self._store.take_invitation(digest, self._utc_us())
+            if invitation is None:
+                raise AccessDenied("unknown_invitation")
+            return invitation
+        if self._options.registration != "open":
+            raise AccessDenied("not_invited")
+        role = Role(self._options.registered_role)
+        return Invitation(FIRST_TENANT, role, self._options.registered_tier, 0)
 
     async def show(self, request: web.Request) -> web.Response:
         """Who is signed in."""

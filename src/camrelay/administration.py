@@ -16,10 +16,11 @@ from aiohttp import web
 from msgspec import UNSET, Meta, UnsetType
 
 from camrelay.account_store import AccountStore
-from camrelay.accounts import AccountView, Text, account_view
+from camrelay.accounts import AccountView, Text, account_view, invitation_digest
 from camrelay.auth.account import (
     FIRST_TENANT,
     Account,
+    Invitation,
     Role,
     Tier,
     check_password,
@@ -62,6 +63,22 @@ class AccountChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     role: Role | UnsetType = UNSET
     tier: Text | UnsetType = UNSET
     is_active: bool | UnsetType = UNSET
+
+
+class NewInvitation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /v1/admin/invitations."""
+
+    role: Role = Role.VIEWER
+    tier: Text = ""
+    days: Annotated[int, Meta(ge=1, le=30)] = 7
+    tenant: TenantName = ""
+
+
+class InvitationView(msgspec.Struct, frozen=True):
+    """An invitation: its `page` makes one account, before `expires_at` (seconds of UTC)."""
+
+    page: str
+    expires_at: int
 
 
 class AccountList(msgspec.Struct, frozen=True):
@@ -121,6 +138,7 @@ class Administration:
             Route("PATCH", account, self.change_account, AccountChanges, AccountView),
             Route("DELETE", account, self.remove_account, status=204),
             Route("POST", f"{account}/password", self.reset_password, gives=NewAccountView),
+            Route("POST", "/v1/admin/invitations", self.invite, NewInvitation, InvitationView, 201),
             Route("GET", "/v1/admin/tiers", self.list_tiers, gives=TierList, query=("tenant",)),
             Route(
                 "PUT",
@@ -198,6 +216,18 @@ class Administration:
         await self._store.set_totp(account.id, None)
         await self._end(account)
         return json_response(NewAccountView(account_view(account), password))
+
+    async def invite(self, request: web.Request) -> web.Response:
+        """Lets whoever gets the answer's page make one account for themselves."""
+        tenant, wanted = self._tenant(request), await body(request, NewInvitation)
+        if tenant is not None and wanted.tenant not in ("", tenant):
+            raise BadRequest("an operator invites to their own tenant")
+        code = secrets.token_urlsafe(16)
+        expires_us = self._utc_us() + wanted.days * 86_400 * 1_000_000
+        invitation = Invitation(wanted.tenant or tenant or FIRST_TENANT, wanted.role, wanted.tier, expires_us)
+        await self._store.add_invitation(invitation, invitation_digest(code))
+        view = InvitationView(f"/register#invitation={code}", expires_us // 1_000_000)
+        return json_response(view, status=201)
 
     async def list_tiers(self, request: web.Request) -> web.Response:
         """Every tier of the tenant."""

@@ -35,7 +35,7 @@ class Server(_Section, frozen=True):
     listen: str = "127.0.0.1:8080"
     #: Reverse proxies (addresses or CIDR networks) whose X-Forwarded-For is believed.
     trusted_proxies: tuple[str, ...] = ()
-    #: PEM files of a certificate with its chain and of its key, read again when they change; "" is plain HTTP.
+    #: PEM files of a certificate with its chain and of its key, read again when they change; "": plain HTTP.
     tls_certificate: str = ""
     tls_key: str = ""
     #: Address and port of a second listener, in plain HTTP, that only sends browsers to TLS; "" is none.

@@ -89,10 +89,10 @@ class Pages:
 
     Args:
         directory: holds templates/, static/ and words/; None means the ones camrelay was installed with.
-        may_register: whether people may make accounts for themselves.
+        registration: who may make an account for themselves, as [accounts] says.
     """
 
-    def __init__(self, directory: Path | None = None, *, may_register: bool = False) -> None:
+    def __init__(self, directory: Path | None = None, *, registration: str = "closed") -> None:
         directory = directory or Path(__file__).parent / "web"
         self._words = _read_words(directory / "words")
         self._catalogues = {language: _catalogue(language, words) for language, words in self._words.items()}
@@ -110,7 +110,7 @@ class Pages:
         names = {
             language: words["site"]["language"] for language, words in self._words.items() if "site" in words
         }
-        self._templates.globals.update(languages=names, may_register=may_register)
+        self._templates.globals.update(languages=names, registration=registration)
         self._players = {
             language: _file(self._render("player.js", language).encode(), ".js") for language in self._words
         }

@@ -77,6 +77,15 @@ class Account(msgspec.Struct, frozen=True):
     created_us: int
 
 
+class Invitation(msgspec.Struct, frozen=True):
+    """The right to make one account, in a tenant and with a role, until a moment."""
+
+    tenant: str
+    role: Role
+    tier: str
+    expires_us: int
+
+
 class Credentials(msgspec.Struct, frozen=True):
     """What somebody signs in with. `totp` is the Base32 secret of the second factor, None without one."""
 

@@ -112,9 +112,10 @@ class WebSessions:
         return await self._tell(await self._store.end_sessions(account=account, only=only, but=but))
 
     async def sweep(self) -> None:
-        """Ends every session whose time is over."""
+        """Ends every session whose time is over, and forgets invitations nobody came by."""
         now_us = self._utc_us()
         await self._tell(await self._store.end_unused(now_us - ABSOLUTE_US, now_us - IDLE_US))
+        await self._store.drop_invitations(now_us)
 
     async def _tell(self, ids: list[str]) -> int:
         for id in ids:

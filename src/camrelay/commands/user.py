@@ -47,6 +47,21 @@ def add_user(path: Path, email: str, name: str | None, ask_password: bool, **fie
         click.echo(made["password"])
 
 
+@user.command("invite")
+@CONFIG
+@click.option("--role", type=_ROLES, default="viewer", show_default=True, help="What they may do.")
+@click.option("--tier", default="", help="The tier with an owner's limits.")
+@click.option("--tenant", default="", help="The tenant.")
+@click.option("--days", type=click.IntRange(1, 30), default=7, show_default=True, help="How long it holds.")
+def invite_user(path: Path, **fields: Any) -> None:
+    """Print the path of a page where one person can make an account; put the relay's address before it.
+
+    \b
+    Example:  camrelay user invite --role owner --tier home
+    """
+    click.echo(ask(path, "POST", "/v1/admin/invitations", fields)["page"])
+
+
 @user.command("list")
 @CONFIG
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")

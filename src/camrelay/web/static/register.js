@@ -6,9 +6,16 @@ import { ask, onSend } from "./form.js";
 const form = document.getElementById("registration");
 const done = document.getElementById("registered");
 
+/** The invitation in the page's address; the part after # never reaches a server by itself. */
+const invitation = /^#invitation=([\w-]+)$/.exec(location.hash)?.[1] ?? "";
+
 if (form) {
+  if (invitation) {
+    form.hidden = false;
+    document.getElementById("uninvited").hidden = true;
+  }
   onSend(form, "register", async (fields) => {
-    await ask("POST", "/v1/accounts", fields);
+    await ask("POST", "/v1/accounts", { ...fields, invitation });
     form.hidden = true;
     done.hidden = false;
     done.querySelector("p").focus();

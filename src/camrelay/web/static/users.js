@@ -88,6 +88,13 @@ onSend(find("new-user"), "users", async (fields) => {
   await show();
 });
 
+find("invite").addEventListener("click", () => attempt(find("new-user"), "users", async () => {
+  const { page } = await ask("POST", "/v1/admin/invitations", { role: find("role").value });
+  find("once").textContent = `${say("users.invited")}\n${new URL(page, location.origin)}`;
+  find("once").hidden = false;
+  find("once").focus();
+}));
+
 onSend(find("new-tier"), "tiers", async ({ tier, max_cameras, max_viewers }) => {
   const limits = { max_cameras: Number(max_cameras), max_viewers: Number(max_viewers) };
   await ask("PUT", `/v1/admin/tiers/${encodeURIComponent(tier)}`, limits);
