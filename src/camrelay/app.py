@@ -260,7 +260,7 @@ class App:
             manages=self._gate.manages,
         )
         snapshots = Snapshots(self._decoder, self._hub)
-        pages = Pages(may_register=self._options.accounts.registration == "open")
+        pages = Pages(registration=self._options.accounts.registration)
         routes = [
             Route("GET", "/healthz", _healthy),
             Route("GET", "/readyz", self._ready),

@@ -139,9 +139,9 @@ class Auth(_Section, frozen=True):
 class Accounts(_Section, frozen=True):
     """[accounts]: people who sign in."""
 
-    #: "open": anybody may make an account for themselves. "closed": operators make them.
-    registration: Literal["closed", "open"] = "closed"
-    #: What those who register become. Owners add cameras, and the relay connects to their addresses.
+    #: Who may make an account for themselves: nobody, those whom an operator has invited, anybody.
+    registration: Literal["closed", "invite", "open"] = "closed"
+    #: What those who register without an invitation become. Owners add cameras: addresses the relay dials.
     registered_role: Literal["viewer", "owner"] = "viewer"
     #: Their tier, by its name; "" is no limit.
     registered_tier: Annotated[str, Meta(max_length=64)] = ""
