@@ -64,6 +64,7 @@ CORES = {
     "auth.policy",
     "auth.schedule",
     "auth.share",
+    "auth.sent_away",
     "auth.lease",
     "auth.client",
     "auth.flood",

@@ -334,3 +334,20 @@ def test_a_missing_hls_library_is_said_at_start(tmp_path: Path, caplog: pytest.L
     Pages(tmp_path)
 
     assert "hls.js is not built" in caplog.text
+
+
+async def test_an_owner_says_which_sites_may_embed_a_camera() -> None:
+    """Case 29: those and our own pages; nobody else's where none is named."""
+    origins = {"door": ("https://hotel.example", "https://bar.example"), "yard": ()}
+    app = build(Route(*route) for route in Pages(origins=origins.get).routes())
+    async with TestClient(TestServer(app)) as client:
+        found = {}
+        for camera in ("door", "yard", "lobby"):
+            answer = await client.get(f"/embed/{camera}")
+            found[camera] = answer.headers["Content-Security-Policy"].rpartition("frame-ancestors ")[2]
+            assert "Set-Cookie" not in answer.headers
+    assert found == {
+        "door": "'self' https://hotel.example https://bar.example",
+        "yard": "'self'",
+        "lobby": "*",
+    }

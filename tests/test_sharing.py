@@ -28,6 +28,7 @@ from camrelay.auth.share import Book
 from camrelay.auth.websession import remember
 from camrelay.camera_store import CameraStore
 from camrelay.database import Database
+from camrelay.errors import SessionEnded
 from camrelay.lineup import Lineup
 from camrelay.model import EndReason, Protocol, Viewer
 from camrelay.sealing import Seal
@@ -384,6 +385,13 @@ async def test_who_watches_now_can_be_seen_and_ended(house: House) -> None:
     path = f"/v1/cameras/door/watchers/{watcher['session']}"
     assert (await house.ask("anna", "DELETE", path))[0] == 204
     assert (viewer.end_reason, own.end_reason) == (EndReason.REVOKED, None)
+    with pytest.raises(SessionEnded):
+        await house.watch("bert", "door")
+    (mine,) = [
+        x["session"] for x in (await house.ask("anna", "GET", "/v1/cameras/yard/watchers"))[1]["watchers"]
+    ]
+    assert (await house.ask("anna", "DELETE", f"/v1/cameras/yard/watchers/{mine}"))[0] == 204
+    assert (await house.watch("anna", "yard")).end_reason is None
 
 
 async def test_a_removed_camera_takes_its_sharing_along(house: House) -> None:

@@ -16,7 +16,7 @@ from msgspec import UNSET, Meta, UnsetType
 from camrelay import config
 from camrelay.auth.account import Account, Role, Tier
 from camrelay.auth.share import Visibility
-from camrelay.errors import AccessDenied, BadRequest, NotFound, PublishUnconfirmed
+from camrelay.errors import AccessDenied, BadRequest, NotFound, PublishUnconfirmed, TokenMissing
 from camrelay.fanout.hub import Hub
 from camrelay.lineup import Channel, Lineup
 from camrelay.model import AudioCodec, CameraState
@@ -43,6 +43,8 @@ class CameraView(msgspec.Struct, frozen=True):
     width: int | None
     height: int | None
     frame_rate: float | None
+    #: Whether the asker may change and share it.
+    may_manage: bool
 
 
 class CameraList(msgspec.Struct, frozen=True):
@@ -106,7 +108,7 @@ class Session(Protocol):
     def expires_us(self) -> int | None: ...
 
 
-def camera_view(camera: config.Camera, hub: Hub, viewers: int) -> CameraView:
+def camera_view(camera: config.Camera, hub: Hub, viewers: int, *, may_manage: bool) -> CameraView:
     """What is known of a camera right now."""
     status, params = hub.status, hub.params
     is_live = status is not None and status.state is CameraState.LIVE
@@ -128,6 +130,7 @@ def camera_view(camera: config.Camera, hub: Hub, viewers: int) -> CameraView:
         width=params.width if params else None,
         height=params.height if params else None,
         frame_rate=params.frame_rate if params else None,
+        may_manage=may_manage,
     )
 
 
@@ -177,9 +180,9 @@ class Api:
 
     async def list_cameras(self, request: web.Request) -> web.Response:
         """Every camera the asker may watch, in the order of the configuration."""
-        may_watch = self._may_watch(request)
+        may_watch, view = self._may_watch(request), self._viewer_of(request)
         return json_response(
-            CameraList([self._view(c) for c in self._lineup.channels.values() if may_watch(c.camera)])
+            CameraList([view(c) for c in self._lineup.channels.values() if may_watch(c.camera)])
         )
 
     async def show_camera(self, request: web.Request) -> web.Response:
@@ -188,7 +191,7 @@ class Api:
         channel = self._lineup.channels.get(request.match_info["camera"])
         if channel is None or not may_watch(channel.camera):
             raise NotFound("no such camera")
-        return json_response(self._view(channel))
+        return json_response(self._viewer_of(request)(channel))
 
     async def add_camera(self, request: web.Request) -> web.Response:
         """Registers a camera; it connects at once. Its password is never shown again."""
@@ -254,8 +257,17 @@ class Api:
             raise BadRequest(f"your account has room for {tier.max_cameras} cameras")
         return msgspec.structs.replace(camera, tenant=account.tenant, owner=account.id)
 
-    def _view(self, channel: Channel) -> CameraView:
-        return camera_view(channel.camera, channel.hub, self._viewers(channel.camera.id))
+    def _viewer_of(self, request: web.Request) -> Callable[[Channel], CameraView]:
+        """What shows cameras to whoever sends a request."""
+        try:
+            manages = self._manages(request)
+        except TokenMissing:
+            return lambda channel: self._view(channel, may_manage=False)
+        return lambda channel: self._view(channel, may_manage=manages(channel.camera))
+
+    def _view(self, channel: Channel, *, may_manage: bool = True) -> CameraView:
+        viewers = self._viewers(channel.camera.id)
+        return camera_view(channel.camera, channel.hub, viewers, may_manage=may_manage)
 
 
 def _check_public_already(camera: config.Camera) -> None:

@@ -260,7 +260,7 @@ class App:
             manages=self._gate.manages,
         )
         snapshots = Snapshots(self._decoder, self._hub)
-        pages = Pages(registration=self._options.accounts.registration)
+        pages = Pages(registration=self._options.accounts.registration, origins=self._book.origins)
         routes = [
             Route("GET", "/healthz", _healthy),
             Route("GET", "/readyz", self._ready),

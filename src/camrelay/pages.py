@@ -58,10 +58,10 @@ _PAGE_HEADERS = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
 
-#: Anybody may frame the player alone: there is nothing on it to be tricked into pressing.
+#: Anybody may frame the player alone, unless its owner says who: there is nothing on it to be tricked into
+#: pressing.
 _EMBED_HEADERS = {
     **_PAGE_HEADERS,
-    "Content-Security-Policy": _POLICY.format(ancestors="*"),
     "Cross-Origin-Resource-Policy": "cross-origin",
 }
 
@@ -90,9 +90,17 @@ class Pages:
     Args:
         directory: holds templates/, static/ and words/; None means the ones camrelay was installed with.
         registration: who may make an account for themselves, as [accounts] says.
+        origins: the sites that may embed a camera; None: every site.
     """
 
-    def __init__(self, directory: Path | None = None, *, registration: str = "closed") -> None:
+    def __init__(
+        self,
+        directory: Path | None = None,
+        *,
+        registration: str = "closed",
+        origins: Callable[[str], tuple[str, ...] | None] = lambda camera: None,
+    ) -> None:
+        self._origins = origins
         directory = directory or Path(__file__).parent / "web"
         self._words = _read_words(directory / "words")
         self._catalogues = {language: _catalogue(language, words) for language, words in self._words.items()}
@@ -122,6 +130,8 @@ class Pages:
             "/cameras/{camera:[a-z0-9][a-z0-9_-]*}": self.camera,
             "/find": self.find,
             "/cameras/{camera:[a-z0-9][a-z0-9_-]*}/watched": self.watched,
+            "/cameras/{camera:[a-z0-9][a-z0-9_-]*}/share": self.share,
+            "/shared": self.shared,
             "/me/record": self.record,
             "/statistics": self.statistics,
             "/sign-in": self.sign_in,
@@ -167,6 +177,14 @@ class Pages:
         """Who watched a camera. Whether somebody may see that is the API's to say."""
         return self._page(request, "watched.html", _PAGE_HEADERS, camera=request.match_info["camera"])
 
+    async def share(self, request: web.Request) -> web.Response:
+        """Sharing a camera. Whether somebody may is the API's to say."""
+        return self._page(request, "share.html", _PAGE_HEADERS, camera=request.match_info["camera"])
+
+    async def shared(self, request: web.Request) -> web.Response:
+        """The way in by a link, whose secret stands behind the # and does not come here."""
+        return self._page(request, "shared.html", _PAGE_HEADERS)
+
     async def record(self, request: web.Request) -> web.Response:
         """What is on record of whoever looks."""
         return self._page(request, "record.html", _PAGE_HEADERS)
@@ -176,8 +194,12 @@ class Pages:
         return self._page(request, "statistics.html", _PAGE_HEADERS)
 
     async def embed(self, request: web.Request) -> web.Response:
-        """The player alone, for an iframe."""
-        return self._page(request, "embed.html", _EMBED_HEADERS, camera=request.match_info["camera"])
+        """The player alone, for an iframe of those sites that may show the camera, and of our own."""
+        camera = request.match_info["camera"]
+        origins = self._origins(camera)
+        ancestors = "*" if origins is None else " ".join(("'self'", *origins))
+        headers = {**_EMBED_HEADERS, "Content-Security-Policy": _POLICY.format(ancestors=ancestors)}
+        return self._page(request, "embed.html", headers, camera=camera)
 
     async def player(self, request: web.Request) -> web.Response:
         """The module for other sites: a lasting address for whatever version there is."""

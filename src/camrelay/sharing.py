@@ -256,11 +256,11 @@ class Sharing:
         )
 
     async def end_watcher(self, request: web.Request) -> web.Response:
-        """Ends one viewing of a camera; the right to begin another is taken away elsewhere."""
+        """Ends one viewing of a camera, and keeps whom it was from the camera for ten minutes."""
         id = request.match_info["session"]
-        if id not in [each.id for each in self._watching(self._own(request))]:
+        is_here = id in [each.id for each in self._watching(self._own(request))]
+        if not (is_here and await self._gate.send_away(id)):
             raise NotFound("no such session")
-        await self._gate.revoke(Handle(HandleKind.SESSION, id))
         return web.Response(status=204)
 
     def _own(self, request: web.Request) -> Camera:

@@ -26,9 +26,11 @@ from camrelay.auth.keys import KeyRing
 from camrelay.auth.lease import Handle, HandleKind
 from camrelay.auth.policy import Authority, decide, grant_manages
 from camrelay.auth.revocation import Revocation, RevocationFile
+from camrelay.auth.sent_away import SentAway
 from camrelay.auth.session import Client, MediaSession, OpenedSession, SessionInfo
 from camrelay.auth.sessions import Sessions
 from camrelay.auth.share import NOTHING_SHARED, Book
+from camrelay.auth.showing import check_site, token_in
 from camrelay.auth.token import CLOCK_SKEW_US, Grant
 from camrelay.auth.verifier import Verifier
 from camrelay.auth.websession import signed_in
@@ -41,7 +43,6 @@ from camrelay.errors import (
     Overloaded,
     ScopeDenied,
     SessionEnded,
-    TokenMalformed,
     TokenMissing,
 )
 from camrelay.model import AccessEvent, Action, CameraId, EndReason, Protocol, Viewer
@@ -105,6 +106,7 @@ class Gate:
             now=now,
             utc_us=utc_us,
         )
+        self._sent_away = SentAway()
         self._summary_at = now() + SUMMARY_S
         self._heard_at = -math.inf
         self._tasks: list[asyncio.Task[None]] = []
@@ -226,6 +228,20 @@ class Gate:
                 raise NotReady("the revocation holds now but could not be stored; repeat it") from None
         return ended
 
+    async def send_away(self, id: str) -> bool:
+        """Ends a session, and keeps its viewer from the camera for a while, unless it is their own.
+
+        Returns:
+            False when there is no such session.
+        """
+        session = self._sessions.get(id)
+        if session is None:
+            return False
+        if session.authority.method != "account":
+            self._sent_away.add(session.camera, session.authority.subject, self._now())
+        await self.revoke(Handle(HandleKind.SESSION, id))
+        return True
+
     def may_watch(self, request: web.Request) -> Callable[[Camera], bool]:
         """Tells which cameras a request could watch: public ones, and those its grant or account reaches.
 
@@ -344,6 +360,7 @@ class Gate:
 
     def _decide(self, request: web.Request, attempt: Attempt, action: Action) -> tuple[Authority, float]:
         """The authority of a request without a secret, and the monotonic second it ends at."""
+        check_site(request, self._book.origins(attempt.camera))
         raw, grant, deadline = self._token(request), None, math.inf
         if raw is not None:
             grant, deadline = self._verifier.verify(raw, self._now(), self._utc_us())
@@ -353,6 +370,8 @@ class Gate:
             attempt.subject = person.account.id
         now_us, found = self._utc_us(), self._cameras(attempt.camera)
         authority = decide(CameraId(attempt.camera), found, action, grant, person, self._book, now_us)
+        if self._sent_away.is_away(attempt.camera, authority.subject, self._now()):
+            raise SessionEnded(EndReason.REVOKED)
         if authority.expires_us is None:
             return self._allowed(authority, math.inf)
         # A token seen once keeps its own end on the monotonic clock.
@@ -372,17 +391,7 @@ class Gate:
         return self._verifier.verify(raw, self._now(), self._utc_us())[0], None
 
     def _token(self, request: web.Request) -> str | None:
-        tokens = [
-            value[7:].strip()
-            for value in request.headers.getall("Authorization", ())
-            if value[:7].lower() == "bearer "
-        ]
-        in_query = request.query.getall("token", [])
-        if in_query and not self._options.query_tokens:
-            raise TokenMissing("query_token", "tokens in URLs are not accepted here")
-        if len(tokens) + len(in_query) > 1:
-            raise TokenMalformed("two_tokens")
-        return next(iter(tokens + in_query), None)
+        return token_in(request, may_be_in_query=self._options.query_tokens)
 
     def _withdraw(self, revocation: Revocation, reason: EndReason) -> int:
         if revocation.kind in _LASTING:

@@ -1,7 +1,8 @@
 // One camera: the player, and what is known about where it looks.
 
-import { currentToken, mayManage, onToken } from "./account.js";
+import { currentToken, onToken } from "./account.js";
 import { checkSignedIn, follow, pictureWords, put, showEmpty, showMeta } from "./frame.js";
+import { followWatchers } from "./now.js";
 import "./player.js";
 import * as text from "./text.js";
 import { say } from "./text.js";
@@ -11,6 +12,7 @@ const player = page.querySelector("camera-player");
 const id = page.dataset.camera;
 const since = document.getElementById("since");
 let camera = null;
+let showNow = null;
 
 function show(answer) {
   camera = answer;
@@ -23,7 +25,8 @@ function show(answer) {
   const label = { live: "live_for", offline: "offline_for" }[camera.state] ?? "state_for";
   put(document.getElementById("since-label"), say(`camera.${label}`));
   put(document.getElementById("picture"), pictureWords(camera) || "–");
-  document.getElementById("watched-link").hidden = !mayManage();
+  page.querySelector(".own").hidden = !camera.may_manage;
+  if (camera.may_manage) showNow ??= followWatchers(document.getElementById("now"), id);
   put(document.getElementById("visibility"), say(`camera.${camera.visibility}`));
   showTimes();
 }
