@@ -14,12 +14,13 @@ from multidict import CIMultiDictProxy
 
 from camrelay import metrics
 from camrelay.errors import ConfigError
+from camrelay.fanout.webrtc import server as server_module
 from camrelay.fanout.webrtc.sdp import MAX_OFFER_BYTES
 from camrelay.fanout.webrtc.whep import Whep
 from camrelay.model import CameraState, CameraStatus, EndReason, Viewer
 from camrelay.simulate.options import Picture
 from stage import CAMERA, LIVE, Stage
-from whep_client import offer
+from whep_client import WhepClient, offer
 
 PICTURE = Picture(width=320, height=180, bitrate_bps=300_000, gop_pictures=25)
 
@@ -186,6 +187,23 @@ class TestPost:
         answer = answers[1]
         assert answer.code == "overloaded"
         assert "Retry-After" in answer.headers
+
+    async def test_offers_that_come_to_nothing_are_limited(
+        self, stage: Stage, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """429 with Retry-After while too many have not shaken hands; who has does not count."""
+        monkeypatch.setattr(server_module, "MAX_JOINING", 2)
+        client = WhepClient()
+        await client.join(http, URL)
+
+        answers = [await post(http) for _ in range(3)]
+
+        assert [answer.status for answer in answers] == [201, 201, 429]
+        assert answers[2].code == "too_many_requests"
+        assert "Retry-After" in answers[2].headers
+        await ask(http, "DELETE", answers[0].headers["Location"])
+        assert (await post(http)).status == 201
+        client.close()
 
     @pytest.mark.parametrize(
         ("change", "word"), [({"reorder_depth": 2}, "B-frames"), ({"codec": "h265"}, "codec")]

@@ -190,6 +190,11 @@ class Peer:
         return self._viewer.camera
 
     @property
+    def is_joining(self) -> bool:
+        """Whether its handshake is still to come."""
+        return self._sender is None
+
+    @property
     def remote_ufrag(self) -> str:
         """The viewer's ICE user name fragment."""
         return self._agent.remote_ufrag

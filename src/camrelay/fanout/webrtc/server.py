@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from camrelay import config, metrics
-from camrelay.errors import NegotiationFailed, Overloaded, SessionEnded, StreamNotReady
+from camrelay.errors import NegotiationFailed, Overloaded, SessionEnded, StreamNotReady, TooManyRequests
 from camrelay.fanout.hub import Hub
 from camrelay.fanout.webrtc.caster import Caster
 from camrelay.fanout.webrtc.peer import Certificate, Peer
@@ -16,6 +16,10 @@ from camrelay.fanout.webrtc.turns import Turns
 from camrelay.fanout.webrtc.udp import Port
 from camrelay.fanout.webrtc.whep import GuardedRoute, OpenRoute, Whep
 from camrelay.model import CameraId, EndReason, Viewer, void
+
+#: Viewers between their offer and the end of their handshake, which takes browsers a tenth of a second and us
+#: 2 ms of the core. Whoever posts offers and leaves it at that cannot take all places for viewers.
+MAX_JOINING = 256
 
 
 class WebrtcServer:
@@ -96,6 +100,8 @@ class WebrtcServer:
             raise NegotiationFailed(reason)
         if len(self._peers) >= self._options.max_viewers:
             raise Overloaded("this server has as many viewers as it may have")
+        if sum(peer.is_joining for peer in self._peers.values()) >= MAX_JOINING:
+            raise TooManyRequests("too many viewers are joining")
         form = choose(offer, hub.params.profile_level_id)
         if form.profile != h264_profile(hub.params.profile_level_id.hex()):
             metrics.webrtc_profile_fallbacks.labels(camera).inc()
