@@ -22,7 +22,7 @@ from camrelay.config import Audit
 from camrelay.model import AccessEvent
 
 #: Appended and not yet durable, at most; a full queue would refuse.
-_UNDER_WAY = 8192
+_UNDER_WAY = 4096
 
 
 class Written(msgspec.Struct):
@@ -63,7 +63,7 @@ async def write(directory: Path, events: list[AccessEvent]) -> Written:
         await room.wait()
     elapsed = time.perf_counter() - began
     await log.stop()
-    return Written(len(events) / elapsed, emit_s / len(events) * 1e6, failed)
+    return Written((len(events) - failed) / elapsed, emit_s / len(events) * 1e6, failed)
 
 
 def main() -> None:
