@@ -22,6 +22,8 @@ CAMERA = config.Camera(
     visibility="public",
     transport="udp",
     tls_fingerprint="0a" * 32,
+    onvif_port=8000,
+    onvif_profile="main",
     time_zone="Europe/Madrid",
 )
 KEY = bytes(range(32))

@@ -11,7 +11,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from camrelay import account_store, camera_store, refusal_store  # noqa: F401 - their tables are compared
+from camrelay import (  # noqa: F401 - their tables are compared
+    account_store,
+    camera_store,
+    refusal_store,
+    share_store,
+)
 from camrelay.database import SCHEMA, Database
 from camrelay.errors import ConfigError, StoreUnavailable
 

@@ -66,6 +66,8 @@ class CameraChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     audio: bool | UnsetType = UNSET
     connect: Literal["always", "on_demand"] | UnsetType = UNSET
     tls_fingerprint: config.Fingerprint | UnsetType = UNSET
+    onvif_port: Annotated[int, Meta(ge=1, le=65_535)] | UnsetType = UNSET
+    onvif_profile: Annotated[str, Meta(max_length=200)] | UnsetType = UNSET
     visibility: Visibility | UnsetType = UNSET
     #: Has to be true when this makes the camera public.
     confirm_public: bool = False

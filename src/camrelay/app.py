@@ -41,6 +41,7 @@ from camrelay.find import Finder
 from camrelay.ingest.budget import Budget
 from camrelay.ingest.decoder import Decoder
 from camrelay.ingest.fleet import Fleet
+from camrelay.ingest.key_frames import KeyFrames
 from camrelay.ingest.scout import Scout
 from camrelay.keeping import Keeper
 from camrelay.lineup import Channel, Lineup
@@ -142,6 +143,8 @@ class App:
             options.egress, may_send_password=options.ingest.onvif_plain_passwords, budget=self._budget
         )
 
+        self._key_frames = KeyFrames(self._scout.synchronize)
+
     async def start(self) -> None:
         """Starts everything; when it returns, viewers are served.
 
@@ -195,6 +198,7 @@ class App:
                 await self._webrtc.stop()
                 for runner in self._runners:
                     await runner.cleanup()
+                await self._key_frames.stop()
                 await self._fleet.stop()
                 await self._hls.close()
                 await self._decoder.stop()
@@ -211,6 +215,7 @@ class App:
 
     def _attach(self, channel: Channel) -> None:
         camera, hub = channel.camera, channel.hub
+        hub.want_key_frame = partial(self._key_frames.want, camera)
         if self._options.hls.enabled:
             self._hls.attach(hub, is_public=camera.visibility == "public")
         if self._options.webrtc.enabled:
@@ -220,6 +225,7 @@ class App:
     async def _detach(self, channel: Channel) -> None:
         await self._gate.revoke(Handle(HandleKind.CAMERA, channel.camera.id), EndReason.CAMERA_REMOVED)
         await self._fleet.remove(channel.camera.id)
+        self._key_frames.forget(channel.camera.id)
         if self._options.hls.enabled:
             self._hls.detach(channel.hub.camera)
         if self._options.webrtc.enabled:

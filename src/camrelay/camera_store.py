@@ -32,6 +32,8 @@ CAMERAS = sa.Table(
     sa.Column("connect", sa.Text, nullable=False),
     sa.Column("visibility", sa.Text, nullable=False),
     sa.Column("tls_fingerprint", sa.Text, nullable=False),
+    sa.Column("onvif_port", sa.Integer, nullable=False),
+    sa.Column("onvif_profile", sa.Text, nullable=False),
     sa.Column("tenant", sa.String(64), sa.ForeignKey("tenants.id"), nullable=False),
     #: Null where it is the operators' own.
     sa.Column("owner", sa.String(32), sa.ForeignKey("accounts.id"), index=True),

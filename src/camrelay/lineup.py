@@ -20,7 +20,7 @@ from camrelay.model import CameraId
 
 #: What a camera's stream, or who may have it, depends on; a change of anything else leaves viewers alone.
 _STREAM_FIELDS = (
-    *("url", "username", "password", "transport", "tls_fingerprint"),
+    *("url", "username", "password", "transport", "tls_fingerprint", "onvif_port", "onvif_profile"),
     *("audio", "connect", "tenant", "owner"),
 )
 

@@ -45,6 +45,7 @@ class Hub:
         ring: the last seconds of them.
         status: the camera's last known state, None before the first word from the source.
         params: of the newest access unit, None before the first one.
+        want_key_frame: what to call when a viewer waits for one; the camera may be able to send one.
     """
 
     def __init__(self, camera: CameraId, limits: config.Ring) -> None:
@@ -52,6 +53,7 @@ class Hub:
         self.ring = Ring(limits.seconds, limits.max_bytes)
         self.status: CameraStatus | None = None
         self.params: VideoParams | None = None
+        self.want_key_frame: Callable[[], None] = lambda: None
         # Replaced, never changed: an output may attach or detach while the hub walks the tuple.
         self._outputs: tuple[Output, ...] = ()
         self._hearers: tuple[Callable[[AudioUnit], None], ...] = ()

@@ -450,6 +450,18 @@ class TestLagging:
 
         assert len(eased) == 1
 
+    async def test_the_camera_is_asked_for_a_key_frame_when_somebody_waits_for_one(self, room: Room) -> None:
+        """Not for a viewer that joins: it has the GOP so far."""
+        wanted: list[None] = []
+        room.hub.want_key_frame = lambda: wanted.append(None)
+        viewer = room.enter()
+        await room.publish(*make_gop(0, units=2))
+        assert wanted == []
+
+        room.caster.lag(viewer)
+
+        assert wanted == [None]
+
     async def test_a_hopeless_viewer_is_closed(self, room: Room) -> None:
         """Dropped to a key frame too often in a short time."""
         viewer = room.enter()
@@ -467,8 +479,11 @@ class TestLagging:
         viewer = room.enter()
         await room.publish(*make_gop(0, units=2))
         monkeypatch.setattr(caster_module, "MAX_PENDING_S", -1.0)
+        wanted: list[None] = []
+        room.hub.want_key_frame = lambda: wanted.append(None)
         for au in (make_au(2 * STEP), make_au(3 * STEP)):
             room.hub.publish(au)
+        assert wanted
         monkeypatch.undo()
         await room.publish(make_au(4 * STEP), make_au(5 * STEP, is_key=True), make_au(6 * STEP))
 

@@ -195,6 +195,7 @@ class Caster:
             sender.viewer.end(EndReason.LAGGED)
         else:
             self._restart(sender, ())
+            self._hub.want_key_frame()
 
     def _restart(self, sender: Sender, gop: Iterable[Packets]) -> None:
         self._release(sender)
@@ -228,6 +229,7 @@ class Caster:
         if not self._pending:
             self._awaits_key = True
             self._forget_gop()
+            self._hub.want_key_frame()
 
     def _forget_gop(self) -> None:
         self._gop.clear()

@@ -211,6 +211,8 @@ async function preview(where, url) {
     if (reason) throw Object.assign(new Error(reason), { code: reason });
     showPreview(finding.stream);
     chosen.stream = url;
+    // Whom to ask for a key frame when a viewer waits for one.
+    chosen.onvif = where.profile && !where.tls ? { onvif_port: where.port, onvif_profile: where.profile } : {};
   } catch (error) {
     if (mine === round) tell("stream", "fault", failure(error));
   }
@@ -276,7 +278,7 @@ find("naming").addEventListener("submit", async (event) => {
   busy("name", true);
   try {
     const camera = await register({
-      url: chosen.stream, ...chosen.account, title: find("title").value.trim(), time_zone: find("zone").value,
+      url: chosen.stream, ...chosen.account, ...chosen.onvif, title: find("title").value.trim(), time_zone: find("zone").value,
       visibility: new FormData(event.target).get("visibility"),
     });
     showLive(camera);
