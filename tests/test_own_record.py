@@ -300,3 +300,18 @@ async def test_old_days_are_purged_by_a_running_relay(
     acts = [record["target"] for record in await _lines(house) if record["type"] == "retention.purge"]
     assert acts == ["2020-01-02", "2020-01-01"]
     assert (await ask(client, "POST", "/v1/audit/purges", "eve", sure))[0] == 401
+
+
+async def test_case_75_nobody_learns_whether_somebody_was_here(client: Client, house: House) -> None:
+    """Who was erased and who never was get the same answers, and so does whoever asks about them."""
+    await house.watch("anna")
+    await house.keeper.erase("anna", "")
+    names = ("anna", "never")
+    own = [await ask(client, "GET", "/v1/me/record", name) for name in names]
+    others = [await ask(client, "GET", "/v1/audit/events", "manager", subject=name) for name in names]
+    assert own[0] == own[1]
+    assert others[0] == others[1]
+    first = (await ask(client, "DELETE", "/v1/me/record", "anna"))[1]
+    second = (await ask(client, "DELETE", "/v1/me/record", "never"))[1]
+    assert first.keys() == second.keys()
+    assert first["records"] == second["records"] == 0
