@@ -1,10 +1,11 @@
 """How long media goes on after the right to it has ended.
 
 LL-HLS and WHEP viewers of private cameras, half of them each, watch by grant tokens; then their right is
-taken away in each way there is. A session's time runs from the start of the call that takes it (for an
+taken away in each way there is. For a share and a web session they watch as somebody who is signed in, for a
+link by what the link opens. A session's time runs from the start of the call that takes the right (for an
 expiry, from the moment the token names) to the last byte of media that arrived: for WHEP a packet, for HLS
 a byte of a media response, whole or not. The load client's own lateness is in it. Tokens, keys and accounts
-are withdrawn as `camrelay token revoke` does it, which the relay learns by reading a file; a camera through
+are withdrawn as `camrelay token revoke` does it, which the relay learns by reading a file; all else through
 the API. The figures are those of the slowest way. See P8.
 """
 
@@ -12,11 +13,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import random
+import secrets
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple, Protocol
 
 import aiohttp
 
@@ -46,7 +50,7 @@ OWED = {
 }
 
 QUICK = [
-    "--rounds", "1", "--ways", "token,expiry,camera", "--sessions", "6", "--join-rate", "20",
+    "--rounds", "1", "--ways", "token,expiry,share", "--sessions", "4", "--join-rate", "20",
     "--settle", "0.5", "--watch", "2",
 ]  # fmt: skip
 
@@ -62,6 +66,8 @@ _JOIN_MARGIN_S = 3.0
 #: A camera of the configuration file cannot be removed; this one is registered through the API.
 _REGISTERED = "cam2"
 
+_NUMBERS = itertools.count(1)
+
 
 class Watcher(Protocol):
     """What viewers of both protocols have in common."""
@@ -71,11 +77,21 @@ class Watcher(Protocol):
 
 
 class Party(NamedTuple):
-    """Sessions of one token, and when the call that ended them began."""
+    """Sessions that end together, and when the call that ended them began."""
+
+    watchers: Sequence[Watcher]
+    cut_at: float = 0.0
+
+
+class Guests(NamedTuple):
+    """Sessions of one token."""
 
     grant: Grant
     watchers: Sequence[Watcher]
-    cut_at: float = 0.0
+
+    def cut(self, at: float) -> Party:
+        """The same, cut."""
+        return Party(self.watchers, at)
 
 
 class Cut(NamedTuple):
@@ -97,21 +113,51 @@ class Scene:
         self.players = hls.Crowd()
         self.peers = whep.Crowd()
 
-    async def join(self, camera: str, *, parties: int = 1, life_s: int = _LIFE_S) -> list[Party]:
+    async def join(self, camera: str, *, parties: int = 1, life_s: int = _LIFE_S) -> list[Guests]:
         """Lets all sessions begin, an equal share by each of several tokens."""
         count = self.run.options.sessions // 2 // parties
         rate = self.run.options.join_rate / 2 / parties
 
-        async def party(number: int) -> Party:
+        async def party(number: int) -> Guests:
             grant, token = self.server.token(life_s, f"viewer-{number}")
-            headers = {"Authorization": f"Bearer {token}"}
-            players, peers = await asyncio.gather(
-                self.players.join(self.server.hls(camera), count, per_second=rate, headers=headers),
-                self.peers.join(self.server.whep(camera), count, per_second=rate, headers=headers),
-            )
-            return Party(grant, [*players, *peers])
+            return Guests(grant, await self.join_by(token, camera, count, rate))
 
         return await asyncio.gather(*map(party, range(parties)))
+
+    async def join_by(self, token: str, camera: str, count: int, rate: float) -> list[Watcher]:
+        """Lets `count` players and as many peers begin by a token."""
+        headers = {"Authorization": f"Bearer {token}"}
+        players, peers = await asyncio.gather(
+            self.players.join(self.server.hls(camera), count, per_second=rate, headers=headers),
+            self.peers.join(self.server.whep(camera), count, per_second=rate, headers=headers),
+        )
+        return [*players, *peers]
+
+    async def join_as(self, person: aiohttp.ClientSession, camera: str) -> list[Watcher]:
+        """Lets all sessions begin by media sessions of somebody who is signed in."""
+        rate = self.run.options.join_rate
+
+        async def begin(index: int) -> list[Watcher]:
+            await asyncio.sleep(index / rate)
+            paths = await post(person, f"{self.server.url}/v1/media/sessions", {"camera": camera})
+            if index % 2:
+                return list(await self.players.join(self.server.url + paths["hls"], 1, per_second=rate))
+            return list(await self.peers.join(self.server.url + paths["whep"], 1, per_second=rate))
+
+        begun = await asyncio.gather(*map(begin, range(self.run.options.sessions)))
+        return [watcher for watchers in begun for watcher in watchers]
+
+    @asynccontextmanager
+    async def signed_in(self) -> AsyncIterator[tuple[aiohttp.ClientSession, Any]]:
+        """Somebody new who is signed in, and their account."""
+        number = next(_NUMBERS)
+        body = {"email": f"viewer-{number}@cams.example", "password": secrets.token_urlsafe()}
+        # An address of digits has no domain a cookie could be of, says aiohttp unless it is told otherwise.
+        jar, headers = aiohttp.CookieJar(unsafe=True), {"Sec-Fetch-Site": "same-origin"}
+        async with aiohttp.ClientSession(cookie_jar=jar, headers=headers) as person:
+            await post(person, f"{self.server.url}/v1/accounts", body | {"name": f"Viewer {number}"})
+            me = await post(person, f"{self.server.url}/v1/login", body)
+            yield person, me["account"]
 
     async def withdraw(self, kind: HandleKind, id: str) -> float:
         """Stores a revocation; returns when that began."""
@@ -135,6 +181,16 @@ class Scene:
                     raise ChildFailed(f"{method} {path} answered {response.status}")
         return began
 
+    async def make(self, path: str, body: object) -> Any:
+        """What a manager's POST makes.
+
+        Raises:
+            ChildFailed: it was refused.
+        """
+        _, token = self.server.token(_LIFE_S, "manager", (Action.WATCH, Action.MANAGE))
+        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as http:
+            return await post(http, f"{self.server.url}{path}", body)
+
     async def register(self) -> None:
         """Adds the second camera and waits for its pictures."""
         await self.ask("POST", "/v1/cameras", {"id": _REGISTERED, "url": self._feed.url(2)})
@@ -145,56 +201,109 @@ class Scene:
         await asyncio.sleep(self.run.options.settle)
 
 
+async def post(http: aiohttp.ClientSession, url: str, body: object) -> Any:
+    """The answer to a POST; ChildFailed when it was refused."""
+    async with http.post(url, json=body) as response:
+        if response.status >= 400:
+            raise ChildFailed(f"POST {response.url.path} answered {response.status}")
+        return await response.json() if response.content_type == "application/json" else None
+
+
 async def one_token(scene: Scene) -> list[Party]:
     """One token of all sessions is withdrawn."""
-    (party,) = await scene.join("cam1")
+    (guests,) = await scene.join("cam1")
     await scene.settle()
-    return [party._replace(cut_at=await scene.withdraw(HandleKind.TOKEN, party.grant.id))]
+    return [guests.cut(await scene.withdraw(HandleKind.TOKEN, guests.grant.id))]
 
 
 async def many_tokens(scene: Scene) -> list[Party]:
     """Ten tokens of a tenth each are withdrawn, at random moments."""
-    parties = await scene.join("cam1", parties=10)
+    crowd = await scene.join("cam1", parties=10)
     await scene.settle()
     moments, cut = random.Random(scene.run.options.seed), list[Party]()
-    for party in parties:
+    for guests in crowd:
         # One withdrawal meets one phase of the relay's reading; ten meet most of them.
         await asyncio.sleep(moments.uniform(0, POLL_S))
-        cut.append(party._replace(cut_at=await scene.withdraw(HandleKind.TOKEN, party.grant.id)))
+        cut.append(guests.cut(await scene.withdraw(HandleKind.TOKEN, guests.grant.id)))
     return cut
 
 
 async def account(scene: Scene) -> list[Party]:
     """Everything that one account was given is withdrawn."""
-    (party,) = await scene.join("cam1")
+    (guests,) = await scene.join("cam1")
     await scene.settle()
-    return [party._replace(cut_at=await scene.withdraw(HandleKind.ACCOUNT, party.grant.subject))]
+    return [guests.cut(await scene.withdraw(HandleKind.ACCOUNT, guests.grant.subject))]
 
 
 async def key(scene: Scene) -> list[Party]:
     """The key that signed the tokens is withdrawn; after this no token of the relay works."""
-    (party,) = await scene.join("cam1")
+    (guests,) = await scene.join("cam1")
     await scene.settle()
-    return [party._replace(cut_at=await scene.withdraw(HandleKind.KEY, party.grant.key))]
+    return [guests.cut(await scene.withdraw(HandleKind.KEY, guests.grant.key))]
 
 
 async def expiry(scene: Scene) -> list[Party]:
     """The token of all sessions expires."""
     options = scene.run.options
     life_s = round(options.sessions / options.join_rate + options.settle + _JOIN_MARGIN_S)
-    (party,) = await scene.join("cam1", life_s=life_s)
-    left_s = party.grant.expires_us / 1e6 - time.time()
+    (guests,) = await scene.join("cam1", life_s=life_s)
+    left_s = guests.grant.expires_us / 1e6 - time.time()
     cut_at = time.monotonic() + left_s
     await asyncio.sleep(max(0.0, left_s))
-    return [party._replace(cut_at=cut_at)]
+    return [guests.cut(cut_at)]
 
 
 async def camera(scene: Scene) -> list[Party]:
     """The camera that all sessions watch is removed."""
     await scene.register()
-    (party,) = await scene.join(_REGISTERED)
+    (guests,) = await scene.join(_REGISTERED)
     await scene.settle()
-    return [party._replace(cut_at=await scene.ask("DELETE", f"/v1/cameras/{_REGISTERED}"))]
+    return [guests.cut(await scene.ask("DELETE", f"/v1/cameras/{_REGISTERED}"))]
+
+
+async def link(scene: Scene) -> list[Party]:
+    """The link by which all came is taken back."""
+    await scene.register()
+    made = await scene.make(f"/v1/cameras/{_REGISTERED}/links", {})
+    opened = await scene.make("/v1/links/open", {"secret": made["secret"]})
+    count, rate = scene.run.options.sessions // 2, scene.run.options.join_rate / 2
+    watchers = await scene.join_by(opened["token"], _REGISTERED, count, rate)
+    await scene.settle()
+    cut_at = await scene.ask("DELETE", f"/v1/cameras/{_REGISTERED}/links/{made['id']}")
+    await scene.ask("DELETE", f"/v1/cameras/{_REGISTERED}")
+    return [Party(watchers, cut_at)]
+
+
+async def share(scene: Scene) -> list[Party]:
+    """The camera is no longer shared with the account of all sessions."""
+    await scene.register()
+    async with scene.signed_in() as (person, account):
+        await scene.make(f"/v1/cameras/{_REGISTERED}/shares", {"email": account["email"]})
+        watchers = await scene.join_as(person, _REGISTERED)
+        await scene.settle()
+        cut_at = await scene.ask("DELETE", f"/v1/cameras/{_REGISTERED}/shares/{account['id']}")
+    await scene.ask("DELETE", f"/v1/cameras/{_REGISTERED}")
+    return [Party(watchers, cut_at)]
+
+
+async def web_session(scene: Scene) -> list[Party]:
+    """Who watches in all sessions signs out."""
+    await scene.register()
+    await scene.ask("PATCH", f"/v1/cameras/{_REGISTERED}", {"visibility": "members"})
+    async with scene.signed_in() as (person, _):
+        watchers = await scene.join_as(person, _REGISTERED)
+        await scene.settle()
+        cut_at = time.monotonic()
+        await post(person, f"{scene.server.url}/v1/logout", None)
+    await scene.ask("DELETE", f"/v1/cameras/{_REGISTERED}")
+    return [Party(watchers, cut_at)]
+
+
+async def tenant(scene: Scene) -> list[Party]:
+    """Everything that one tenant was given is withdrawn."""
+    (guests,) = await scene.join("cam1")
+    await scene.settle()
+    return [guests.cut(await scene.withdraw(HandleKind.TENANT, guests.grant.tenant))]
 
 
 #: In this order: what the key has signed ends with it.
@@ -204,6 +313,10 @@ WAYS: dict[str, Callable[[Scene], Awaitable[list[Party]]]] = {
     "account": account,
     "expiry": expiry,
     "camera": camera,
+    "link": link,
+    "share": share,
+    "web_session": web_session,
+    "tenant": tenant,
     "key": key,
 }
 

@@ -49,6 +49,7 @@ class Camrelay(Server):
             "webrtc": {"listen": f"127.0.0.1:{udp}", "advertise": ["127.0.0.1"]},
             "egress": {"allow": ["127.0.0.0/8"]},
             "store": {"directory": str(self.store)},
+            "accounts": {"registration": "open"},
         }
         # A JSON string, number or list of strings is a TOML one too.
         lines = []
