@@ -136,7 +136,11 @@ async def _first_end(*children: _Child) -> None:
         DemoFailed: it has.
     """
     ends = [asyncio.create_task(child.ended()) for child in children]
-    done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    try:
+        done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for end in ends:
+            end.cancel()
     for end in done:
         end.result()
 
