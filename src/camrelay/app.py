@@ -84,7 +84,7 @@ class App:
         self._is_ready = False
         self.http_port = 0
         self._log = AccessLog(directory, options.audit)
-        self._keys = KeyRing(directory / KEYS)
+        self._keys = KeyRing(directory / KEYS, options.auth.key)
         self._book = Book()
         self._gate = Gate(
             options.auth,

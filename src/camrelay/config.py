@@ -122,6 +122,16 @@ class Egress(_Section, frozen=True):
     allow: tuple[str, ...] = ()
 
 
+class TenantKey(_Section, frozen=True):
+    """[[auth.key]]: a key whose grants are believed for the cameras of one tenant."""
+
+    #: What the `kid` of its tokens says.
+    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
+    tenant: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z")]
+    #: Its public half: the `x` of an Ed25519 JWK.
+    public: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{43}\Z")]
+
+
 class Auth(_Section, frozen=True):
     """[auth]: who may watch."""
 
@@ -132,6 +142,11 @@ class Auth(_Section, frozen=True):
     max_token_life_s: Annotated[int, Meta(ge=60, le=604_800)] = 86_400
     #: Accept ?token= as well as the Authorization header. Off: URLs end up in logs and histories.
     query_tokens: bool = False
+    #: A media session serves only the network (/24 or /48) that opened it. Phones that change networks begin
+    #: a new one.
+    bind_network: bool = False
+    #: Whose grants are believed besides the relay's own: the keys of tenants' own backends.
+    key: tuple[TenantKey, ...] = ()
     #: Media sessions, running or not, that may exist at once.
     max_sessions: Annotated[int, Meta(ge=1)] = 20_000
 

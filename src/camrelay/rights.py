@@ -153,10 +153,10 @@ class Rights:
         return json_response(RenewedView(session.id, expires_at))
 
     async def public_keys(self, _: web.Request) -> web.Response:
-        """Every key whose grants are believed, for programs that want to check one themselves."""
+        """The relay's own keys, for programs that want to check a grant themselves."""
         keys = [
             PublicKey(kid, base64.urlsafe_b64encode(key.public.public_bytes_raw()).rstrip(b"=").decode())
-            for kid, key in self._keys.verification.items()
+            for kid, key in self._keys.own.items()
         ]
         return web.Response(
             body=msgspec.json.encode(PublicKeys(keys)),

@@ -800,3 +800,26 @@ async def test_an_expired_token_is_refused(house: House) -> None:
     await house.settle(300)
     with pytest.raises(TokenExpired):
         await house.gate.open_session(make_request(token=token), "door")
+
+
+async def test_a_stolen_secret_is_worth_nothing_in_another_network(tmp_path: Path) -> None:
+    """Cases 19 and 42: with `bind_network`; neighbours in the same /24 pass, and no header moves anybody."""
+    house = House(tmp_path, bind_network=True)
+    await house.gate.start()
+    opened = await house.open()
+    viewer = await house.watch(opened)
+    assert house.gate.running(opened.secret, "door") is None
+    near = make_request(secret=opened.secret, peer="203.0.113.200")
+    await house.settle(29)
+    assert await house.gate.authorize(near, "door", HLS) is viewer
+    await house.settle(29)
+    assert viewer.end_reason is None
+    claim = ("X-Forwarded-For", "203.0.113.9")
+    for far in (
+        make_request(secret=opened.secret, peer="198.51.100.7"),
+        make_request(secret=opened.secret, peer="198.51.100.7", headers=[claim]),
+    ):
+        for protocol in (HLS, WEBRTC):
+            with pytest.raises(AccessDenied, match="another_network"):
+                await house.gate.authorize(far, "door", protocol)
+    await house.gate.close()

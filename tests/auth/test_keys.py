@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import stat
 import time
@@ -12,11 +13,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from auth_builders import NOW_US, make_grant
+from auth_builders import NOW_US, OTHER_KEY, make_grant
 from camrelay.auth.keys import ACTIVATION_S, KeyRing, key_id
 from camrelay.auth.token import sign, verify
-from camrelay.config import Auth
-from camrelay.errors import ConfigError
+from camrelay.config import Auth, TenantKey
+from camrelay.errors import ConfigError, TokenMalformed
 
 
 def age(directory: Path, seconds: float = ACTIVATION_S) -> None:
@@ -145,3 +146,18 @@ def test_a_clock_set_back_leaves_a_key_to_sign_with(tmp_path: Path) -> None:
     age(tmp_path, seconds=time.time() - 2 * time.time())
     ring.refresh()
     assert ring.signing.kid == first
+
+
+def test_a_tenants_key_is_believed_for_its_tenant_and_takes_no_place_of_ours(tmp_path: Path) -> None:
+    """Case 3: its grants say the tenant; under the id of one of our keys it is not heard of."""
+    public = base64.urlsafe_b64encode(OTHER_KEY.private.public_key().public_bytes_raw()).rstrip(b"=").decode()
+    ours = KeyRing(tmp_path).signing.kid
+    ring = KeyRing(tmp_path, [TenantKey(id=id, tenant="hotel", public=public) for id in ("k2", ours)])
+    assert set(ring.own) == {ours}
+    assert ring.verification[ours].tenant == ""
+    grant = make_grant(key="k2", tenant="hotel")
+    assert verify(sign(grant, OTHER_KEY, Auth()), ring.verification, Auth(), NOW_US) == grant
+    with pytest.raises(TokenMalformed, match="wrong_tenant"):
+        verify(
+            sign(make_grant(key="k2", tenant="main"), OTHER_KEY, Auth()), ring.verification, Auth(), NOW_US
+        )

@@ -204,6 +204,8 @@ class Gate:
         session = self._sessions.by_secret(secret)
         if session is None or (viewing := session.hls) is None or viewing.recorded is not None:
             return None
+        if self._options.bind_network:
+            return None  # where the request comes from is not known here
         now = self._now()
         if now >= session.deadline or session.camera != camera:
             return None
@@ -330,6 +332,7 @@ class Gate:
             session = self._session(request, secret, attempt, action)
             viewing = session.hls if protocol is Protocol.HLS else None
             viewing = viewing or self._sessions.begin(session, attempt.client, protocol)
+            viewing.used_at = self._now()
             viewer = viewing.viewer
             try:
                 if viewing.recorded is not None:
@@ -354,6 +357,8 @@ class Gate:
         attempt.session, attempt.subject = session.id, session.authority.subject
         if session.camera != camera:
             raise ScopeDenied("camera_not_granted")
+        if self._options.bind_network and attempt.client.ip_prefix != session.client.ip_prefix:
+            raise AccessDenied("another_network")
         if action not in session.authority.actions:
             raise AccessDenied("action_not_granted")
         return session

@@ -11,7 +11,7 @@ import base64
 import hashlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from camrelay.auth.token import SigningKey, VerificationKey
+from camrelay.config import TenantKey
 from camrelay.durable import make_private_directory, sync_directory, write_new
 from camrelay.errors import ConfigError
 
@@ -43,12 +44,16 @@ class _Entry(NamedTuple):
 class KeyRing:
     """The keys in a directory. The first is made at first start.
 
+    Args:
+        tenants: keys that are believed besides, each for its tenant; they sign elsewhere.
+
     Raises:
         ConfigError: a key that others can read, or that is none.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, tenants: Iterable[TenantKey] = ()) -> None:
         self._directory = directory
+        self._tenants = {key.id: _tenant_key(key) for key in tenants}
         self._entries: list[_Entry] = []
         self._verification: dict[str, VerificationKey] = {}
         make_private_directory(directory)
@@ -63,6 +68,11 @@ class KeyRing:
         return (settled[-1] if settled else self._entries[0]).key
 
     @property
+    def own(self) -> Mapping[str, VerificationKey]:
+        """The relay's own keys, by id."""
+        return {kid: key for kid, key in self._verification.items() if not key.tenant}
+
+    @property
     def verification(self) -> Mapping[str, VerificationKey]:
         """Every key whose grants are believed, by id."""
         return self._verification
@@ -70,7 +80,9 @@ class KeyRing:
     def refresh(self) -> None:
         """Reads the directory again. Blocks; may be called from any thread."""
         entries = [_read(path) for path in sorted(self._directory.glob("grant-*.pem"))]
-        self._verification = {key.kid: VerificationKey(key.private.public_key()) for _, _, key in entries}
+        own = {key.kid: VerificationKey(key.private.public_key()) for _, _, key in entries}
+        # Nobody else's key takes the place of one of ours.
+        self._verification = self._tenants | own
         self._entries = entries
 
     def rotate(self) -> SigningKey:
@@ -123,6 +135,11 @@ def _read(path: Path) -> _Entry:
     if not isinstance(private, Ed25519PrivateKey):
         raise ConfigError(f"{path} is not an Ed25519 key")
     return _Entry(path, status.st_mtime, SigningKey(key_id(private.public_key()), private))
+
+
+def _tenant_key(key: TenantKey) -> VerificationKey:
+    raw = base64.urlsafe_b64decode(key.public + "=")
+    return VerificationKey(Ed25519PublicKey.from_public_bytes(raw), key.tenant)
 
 
 def _b64(data: bytes) -> str:
