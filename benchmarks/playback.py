@@ -1,11 +1,12 @@
 """Whether players play: hls.js in Chromium and ffmpeg, for minutes, directly and through nginx.
 
-All four watch the same camera at the same time. hls.js 1.7 plays with the options of camrelay's own player.
-A stall is its buffer running empty (the video's `waiting` event after the first picture). How far behind live
-it is comes from the program date at its playhead, which is when the picture reached the relay, so that
-muxing, the wait for a part, the way here and the buffer are all in it; the last minute's clock corrections
-move it by some milliseconds. ffmpeg records without decoding; a warning that speaks of timestamps is counted
-as one, any other warning too. The proxy is nginx with the configuration that is shipped: TLS and HTTP/2.
+All four watch the same camera at the same time. hls.js is driven by the module of camrelay's own player,
+which also keeps it at the live edge. A stall is its buffer running empty (the video's `waiting` event after
+the first picture). How far behind live it is comes from the program date at its playhead, which is when the
+picture reached the relay, so that muxing, the wait for a part, the way here and the buffer are all in it;
+small corrections of program dates move it by some milliseconds. ffmpeg records without decoding. Its warnings
+about timestamps are about the stream; others are about its ways, such as reading the init section anew with
+every reload of a playlist. The proxy is nginx with the configuration that is shipped: TLS and HTTP/2.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import argparse
 import asyncio
 import contextlib
 import json
+import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,35 +41,43 @@ OWED = {
     **{f"hlsjs_{way}_stalls": "stalls" for way in WAYS},
     **{f"hlsjs_{way}_behind_{name}_ms": "ms" for way in WAYS for name in ("p50", "p99", "max")},
     **{f"hlsjs_{way}_seconds": "s" for way in WAYS},
-    **{f"ffmpeg_{way}_warnings": "warnings" for way in WAYS},
+    **{f"ffmpeg_{way}_timestamp_warnings": "warnings" for way in WAYS},
+    **{f"ffmpeg_{way}_other_warnings": "warnings" for way in WAYS},
     **{f"ffmpeg_{way}_seconds": "s" for way in WAYS},
 }
 
 QUICK = ["--minutes", "0.04", "--record", "0.04", "--warm-up", "3"]
 
-_HLS_JS = Path(camrelay.__file__).parent / "web" / "static" / "vendor" / "hls.light.min.mjs"
+_PLAYER = Path(camrelay.__file__).parent / "web" / "static"
+_HLS_JS = _PLAYER / "vendor" / "hls.light.min.mjs"
 
 #: The first moments, in which a player finds its place, are not judged.
 _SETTLE_S = 5.0
 _SAMPLE_MS = 250
+_TIMESTAMPS = re.compile(r"timestamp|\b[dp]ts\b|monoton", re.IGNORECASE)
+_OBJECT = re.compile(r" @ 0x[0-9a-f]+")
 _PATIENCE_MS = 30_000
 #: ffmpeg begins some segments back and ends when it has recorded enough.
 _RECORD_SLACK_S = 60.0
 
+#: The player's own module does the playing; this one lets the benchmark see the hls.js that it makes.
+_LIBRARY = """import Hls from "./real.mjs";
+export default class extends Hls { constructor(options) { super(options); window.hls = this; } }"""
+
 _PAGE = """<!doctype html><meta charset="utf-8"><video id="v" muted playsinline></video><script type="module">
-import Hls from "./hls.mjs";
+import { openHls } from "./transport_hls.js";
 const video = document.getElementById("v");
-const hls = new Hls({lowLatencyMode: true, backBufferLength: 30, maxLiveSyncPlaybackRate: 1.1});
 window.seen = {samples: [], stalls: 0, errors: []};
 let isPlaying = false;
 video.addEventListener("playing", () => (isPlaying = true));
 video.addEventListener("waiting", () => (window.seen.stalls += isPlaying && !video.seeking));
-hls.on(Hls.Events.ERROR, (_, data) => window.seen.errors.push(data.details));
-hls.loadSource("/hls/cam1/index.m3u8");
-hls.attachMedia(video);
+const {signal} = new AbortController();
+const transport = await openHls(video, new URL("/hls/cam1/index.m3u8", location), {signal, lowLatency: true});
+window.hls.on("hlsError", (_, data) => window.seen.errors.push(data.details));
 video.play();
+setInterval(() => transport.late(), 500);
 setInterval(() => {
-  const date = isPlaying && hls.playingDate;
+  const date = isPlaying && window.hls.playingDate;
   if (date) window.seen.samples.push([performance.now(), Date.now() - date]);
 }, %d);
 </script>"""
@@ -90,25 +100,34 @@ class Watched(NamedTuple):
 
 
 class Recorded(NamedTuple):
-    """What ffmpeg made of it."""
+    """What ffmpeg made of it; `warnings` without the addresses of its objects."""
 
     seconds: float
     warnings: list[str]
+
+    @property
+    def about_time(self) -> int:
+        """How many warnings speak of timestamps."""
+        return sum(_TIMESTAMPS.search(warning) is not None for warning in self.warnings)
 
 
 async def watch(launched: Browser, url: str, seconds: float) -> Watched:
     """Plays `url`/hls/cam1/index.m3u8 on a page of the same origin."""
 
     async def serve(route: Route) -> None:
-        if route.request.url.endswith(".mjs"):
-            await route.fulfill(path=_HLS_JS, content_type="text/javascript")
-        else:
+        name = route.request.url.rpartition("/")[2]
+        if name == "page":
             await route.fulfill(body=_PAGE % _SAMPLE_MS, content_type="text/html")
+        elif name == _HLS_JS.name:
+            await route.fulfill(body=_LIBRARY, content_type="text/javascript")
+        else:
+            path = _HLS_JS if name == "real.mjs" else _PLAYER / name
+            await route.fulfill(path=path, content_type="text/javascript")
 
     context = await launched.new_context(ignore_https_errors=True)
     try:
         page = await context.new_page()
-        await page.route("**/benchmark/*", serve)
+        await page.route("**/benchmark/**", serve)
         await page.goto(f"{url}/benchmark/page")
         await page.wait_for_function("() => window.seen?.samples.length", timeout=_PATIENCE_MS)
         await page.wait_for_timeout(seconds * 1000)
@@ -133,7 +152,7 @@ async def record(url: str, seconds: float, path: Path) -> Recorded:
     finally:
         if process.returncode is None:
             process.kill()
-    warnings = [line for line in text.decode(errors="replace").splitlines() if line]
+    warnings = [_OBJECT.sub("", line) for line in text.decode(errors="replace").splitlines() if line]
     if process.returncode:
         warnings.append(f"exit status {process.returncode}")
     return Recorded(await _length(path), warnings)
@@ -209,17 +228,18 @@ def summarize(run: Run, watched: dict[str, Watched], recorded: dict[str, Recorde
     result.tables.append(Table("hls.js in Chromium", columns, rows))
     result.plots.append(Plot("hlsjs_behind", "hls.js behind live", "seconds", "ms", curves))
     for way, made in recorded.items():
-        result.figure(f"ffmpeg_{way}_warnings", len(made.warnings), "warnings")
+        result.figure(f"ffmpeg_{way}_timestamp_warnings", made.about_time, "warnings")
+        result.figure(f"ffmpeg_{way}_other_warnings", len(made.warnings) - made.about_time, "warnings")
         result.figure(f"ffmpeg_{way}_seconds", made.seconds, "s")
     result.tables.append(_recordings(recorded))
 
 
 def _recordings(recorded: dict[str, Recorded]) -> Table:
-    rows: Sequence[list[Cell]] = [
-        [way, made.seconds, len(made.warnings), made.warnings[0].replace("|", "/") if made.warnings else ""]
-        for way, made in recorded.items()
-    ]
-    return Table("ffmpeg records", ["way", "seconds", "warnings", "such as"], list(rows))
+    rows: list[list[Cell]] = []
+    for way, made in recorded.items():
+        rows.append([way, made.seconds, None, ""])
+        rows += [[way, None, count, text.replace("|", "/")] for text, count in Counter(made.warnings).items()]
+    return Table("ffmpeg records", ["way", "seconds", "times", "warning"], rows)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -63,8 +63,10 @@ TARGETS = (
     Target("D", "stalls of hls.js, directly", "hlsjs_direct_stalls", at_most=0),
     Target("D", "stalls of hls.js, through nginx", "hlsjs_nginx_stalls", at_most=0),
     Target("D", "hls.js behind live, p99", "hlsjs_direct_behind_p99_ms", at_most=800),
-    Target("D", "warnings of ffmpeg, directly", "ffmpeg_direct_warnings", at_most=0),
-    Target("D", "warnings of ffmpeg, through nginx", "ffmpeg_nginx_warnings", at_most=0),
+    Target("D", "timestamps that ffmpeg warns of, directly", "ffmpeg_direct_timestamp_warnings", at_most=0),
+    Target(
+        "D", "timestamps that ffmpeg warns of, through nginx", "ffmpeg_nginx_timestamp_warnings", at_most=0
+    ),
     Target("D", "versions that were checked", "hls_playlist_versions", 10_000),
     Target("P8", "revocation to last media byte, p99", "p8_revocation_p99_s", at_most=1.0),
     Target("E", "authorization of an HLS request, p99", "auth_hls_p99_us", at_most=20),

@@ -38,7 +38,7 @@ COMMANDS = {
 
 #: These may be zero.
 COUNTS = {
-    "playback": ("hlsjs_direct_stalls", "ffmpeg_direct_warnings"),
+    "playback": ("hlsjs_direct_stalls", "ffmpeg_direct_timestamp_warnings"),
     "hlsrules": ("hls_rule_failures", "hls_restarts"),
     "faults": ("faults_viewers_lost",),
     "cycles": ("cycles_threads_left", "cycles_descriptors_left", "cycles_processes_left"),

@@ -3,7 +3,12 @@
 
 import { problem, Problem } from "./api.js";
 
-/** Further behind than wished by this much, playback jumps to the live edge instead of hurrying there. */
+/**
+ * Further behind than wished by this much, playback hurries; by this much more, it jumps. hls.js would hurry too,
+ * but only as long as more than a second lies ahead in the buffer, and so stay a second behind.
+ */
+const HURRY_S = 0.1;
+const HURRY_RATE = 1.1;
 const JUMP_S = 4;
 
 /** hls.js may mend a broken decoder once in this time; sooner again, and the viewing is started anew. */
@@ -50,8 +55,9 @@ async function openLibrary(video, url, fail, lowLatency) {
     lowLatencyMode: lowLatency,
     enableWorker: false, // the stream is fMP4 already; a worker would need a blob: script
     backBufferLength: 30,
-    maxLiveSyncPlaybackRate: 1.1,
   });
+  const events = new AbortController();
+  video.addEventListener("seeking", () => (video.playbackRate = 1), events); // who goes back is in no hurry
   let mendedAt = -Infinity;
   hls.on(Hls.Events.ERROR, (_, data) => {
     if (!data.fatal) return;
@@ -65,10 +71,15 @@ async function openLibrary(video, url, fail, lowLatency) {
   hls.loadSource(url.href);
   hls.attachMedia(video);
   return {
-    close: () => hls.destroy(),
+    close() {
+      events.abort();
+      video.playbackRate = 1;
+      hls.destroy();
+    },
     late() {
       const late = hls.latency - (hls.targetLatency ?? 0);
       if (late > JUMP_S && hls.liveSyncPosition) video.currentTime = hls.liveSyncPosition;
+      else video.playbackRate = late > HURRY_S ? HURRY_RATE : 1;
       return late;
     },
     hasAudio: () => hls.levels.some((level) => level.audioCodec),
