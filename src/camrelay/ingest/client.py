@@ -25,6 +25,7 @@ from camrelay.errors import CameraUnreachable, SourceError, StreamInterrupted
 from camrelay.ingest.audio import RtpSound
 from camrelay.ingest.conversation import Conversation
 from camrelay.ingest.poller import READ, WRITE, Poller
+from camrelay.ingest.ports import first_port, neighbours
 from camrelay.ingest.rtp import Depacketizer, Reorder, RtpUnit
 from camrelay.ingest.sdp import Description, Track
 from camrelay.ingest.sound_track import SoundTrack, TakePacket
@@ -41,8 +42,6 @@ REPORT_S = 5.0
 READ_BYTES = 65_536
 #: The same in datagrams.
 READ_DATAGRAMS = 64
-#: A key frame of a 4K camera arrives in one burst; the kernel's usual 200 KB would lose the end of it.
-DATAGRAM_BUFFER_BYTES = 2_000_000
 #: Requests and reports that a camera may leave unread: a hundred of them.
 UNSENT_LIMIT_BYTES = 16_384
 
@@ -200,16 +199,16 @@ class Client:
     def _begin(self, now: float) -> None:
         own_address = self._socket.getsockname()[0]
         if self._is_udp:
-            self._datagrams = _neighbours(own_address)
-            self._sound_datagrams = _neighbours(own_address) if self._hearer is not None else []
+            self._datagrams = neighbours(own_address)
+            self._sound_datagrams = neighbours(own_address) if self._hearer is not None else []
         self._conversation = Conversation(
             self._target,
             own_address=own_address,
-            udp_port=_port(self._datagrams),
+            udp_port=first_port(self._datagrams),
             cnonce=secrets.token_hex(8),
             ssrc=secrets.randbits(32),
             wants_sound=self._hearer is not None,
-            sound_port=_port(self._sound_datagrams),
+            sound_port=first_port(self._sound_datagrams),
         )
         self._poller.change(self._socket, READ, self._readable)
         self._send(self._conversation.begin())
@@ -403,25 +402,3 @@ def _context(*, is_pinned: bool) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def _port(pair: list[socket.socket]) -> int | None:
-    return pair[0].getsockname()[1] if pair else None
-
-
-def _neighbours(address: str) -> list[socket.socket]:
-    """Two UDP sockets on an even port and the next one, as RTP and RTCP want (RFC 3550 §11)."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    # Half of all ports are odd and some are taken: a few tries find a pair, and a full machine is an error.
-    for _ in range(64):
-        pair = [socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) for _ in range(2)]
-        with contextlib.suppress(OSError):
-            pair[0].bind((address, 0))
-            port = pair[0].getsockname()[1]
-            if port % 2 == 0:
-                pair[1].bind((address, port + 1))
-                pair[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, DATAGRAM_BUFFER_BYTES)
-                return pair
-        for sock in pair:
-            sock.close()
-    raise SourceError("no free UDP ports")
