@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import PARAMS
+from builders import AAC, PARAMS
 from camrelay.errors import MalformedMedia
-from camrelay.fanout.hls import fmp4
+from camrelay.fanout.hls import fmp4, sound
 from camrelay.tools import mp4
 
 INIT = fmp4.init_section(PARAMS)
@@ -119,3 +119,16 @@ def test_one_wrong_byte_is_read_or_refused(at: int, value: int) -> None:
         mp4.read_fragments(bytes(data), mp4.read_init(INIT))
     except MalformedMedia:
         return
+
+
+def test_sound_beside_the_pictures_is_passed_over() -> None:
+    """Checks are about pictures; a second track neither hides nor changes them."""
+    init = mp4.read_init(fmp4.init_section(PARAMS, sound.track(AAC), sound.TRACK_ID))
+    assert (init.sample_entry, init.track_id, init.timescale) == (b"avc1", fmp4.TRACK_ID, 90_000)
+
+    heard = fmp4.SoundRun(sound.TRACK_ID, 4800, 1024, [b"heard", b"too"])
+    sample = fmp4.Sample(b"\0\0\0\1e", 3600, 0, True)
+    (both,) = mp4.read_fragments(fmp4.fragment(7, 9000, [sample], heard), init)
+    (alone,) = mp4.read_fragments(PART, init)
+
+    assert both == alone

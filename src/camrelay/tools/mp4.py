@@ -62,6 +62,7 @@ class Init(NamedTuple):
     sample_counts: tuple[int, ...]
     has_mvex: bool
     defaults: tuple[int, int, int]
+    track_id: int = 1
 
 
 def boxes(data: bytes, *, path: tuple[bytes, ...] = (), offset: int = 0) -> Iterator[Box]:
@@ -98,7 +99,8 @@ def read_init(data: bytes) -> Init:
         MalformedMedia: boxes are broken or the needed ones are missing.
     """
     try:
-        found = {box.kind: box for box in boxes(data)}
+        # Of several tracks the first counts: the pictures'.
+        found = {box.kind: box for box in reversed([*boxes(data)])}
         brands = found[b"ftyp"].content
         mdhd, mvhd, tkhd = (found[kind].content for kind in (b"mdhd", b"mvhd", b"tkhd"))
         entry = next(boxes(found[b"stsd"].content[8:]))
@@ -116,19 +118,21 @@ def read_init(data: bytes) -> Init:
             ),
             has_mvex=b"mvex" in found,
             defaults=(_u32(trex, 12), _u32(trex, 16), _u32(trex, 20)),
+            track_id=_u32(tkhd, 20 if tkhd[0] == 1 else 12),
         )
     except (KeyError, StopIteration, struct.error) as error:
         raise MalformedMedia("an init section without its boxes") from error
 
 
 def read_fragments(data: bytes, init: Init) -> tuple[Fragment, ...]:
-    """Reads the fragments of a segment or part.
+    """Reads the fragments of a segment or part, as far as they are of the track of `init`.
 
     Raises:
         MalformedMedia: boxes are broken, or a fragment lacks one it needs.
     """
     fragments = []
     traf: dict[bytes, bytes] = {}
+    track = traf
     sequence_number = moof_start = 0
     samples: list[Sample] = []
     data_offset = 0
@@ -138,12 +142,18 @@ def read_fragments(data: bytes, init: Init) -> tuple[Fragment, ...]:
                 traf, samples, moof_start = {}, [], box.start
             elif box.kind == b"mfhd":
                 sequence_number = _u32(box.content, 4)
+            elif box.kind == b"traf":
+                track = {}
+            elif box.kind == b"trun" and track is not traf:
+                continue
             elif box.kind == b"trun":
                 if not samples:
                     data_offset = _i32(box.content, 8)
                 samples += _run(box.content, _defaults(traf[b"tfhd"], init))
             elif box.path[-1:] == (b"traf",):
-                traf[box.kind] = box.content
+                track[box.kind] = box.content
+                if box.kind == b"tfhd" and _u32(box.content, 4) == init.track_id:
+                    traf = track
             elif box.kind == b"mdat":
                 start = moof_start + data_offset
                 size = sum(sample.size for sample in samples)
