@@ -64,6 +64,9 @@ from camrelay.usage import UsageNumbers
 
 logger = logging.getLogger("camrelay.server")
 
+#: Whoever asks for these gets the same; looking up who it is would be for nothing.
+_SAME_FOR_ALL = ("/healthz", "/readyz", "/static/", "/player.js", "/favicon.ico", "/.well-known/")
+
 #: What a stop may take in all; supervisors kill after a little more.
 STOP_LIMIT_S = 5.0
 
@@ -284,7 +287,12 @@ class App:
         picture = guarded(authorize, Protocol.SNAPSHOT, snapshots.snapshot)
         routes.append(Route("GET", "/snapshot/{camera:[a-z0-9][a-z0-9_-]*}.jpg", picture))
         # Below here no cookie counts: media go by their paths' secrets and by tokens.
-        routes = [route._replace(handler=accounts.recognizing(route.handler)) for route in routes]
+        routes = [
+            route
+            if route.path.startswith(_SAME_FOR_ALL)
+            else route._replace(handler=accounts.recognizing(route.handler))
+            for route in routes
+        ]
         if self._options.hls.enabled:
             routes += [
                 Route(method, path, guarded(authorize, Protocol.HLS, handler))
