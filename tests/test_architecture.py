@@ -76,6 +76,7 @@ CORES = {
     "audit.viewing",
     "audit.dictionary",
     "audit.statistic",
+    "audit.sink",
     "simulate.clock",
     "simulate.conversation",
     "simulate.credentials",

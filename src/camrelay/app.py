@@ -9,6 +9,7 @@ import asyncio
 import gc
 import logging
 import ssl
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,8 @@ from camrelay.accounts import Accounts
 from camrelay.administration import Administration
 from camrelay.api import Api
 from camrelay.audit.log import AccessLog
+from camrelay.audit.sink import parse_address
+from camrelay.audit.sinks import Sinks
 from camrelay.auth.client import parse_networks
 from camrelay.auth.cookie import Cookies
 from camrelay.auth.gate import Gate
@@ -40,6 +43,7 @@ from camrelay.fanout.webrtc.server import WebrtcServer
 from camrelay.find import Finder
 from camrelay.ingest.budget import Budget
 from camrelay.ingest.decoder import Decoder
+from camrelay.ingest.egress import EgressPolicy
 from camrelay.ingest.fleet import Fleet
 from camrelay.ingest.key_frames import KeyFrames
 from camrelay.ingest.scout import Scout
@@ -87,6 +91,13 @@ class App:
         self._is_ready = False
         self.http_port = 0
         self._log = AccessLog(directory, options.audit)
+        self._sinks = Sinks(
+            directory,
+            [parse_address(each) for each in options.audit.sinks],
+            self._log.durable,
+            EgressPolicy(options.egress).check,
+            lambda: time.time_ns() // 1000,
+        )
         self._keys = KeyRing(directory / KEYS, options.auth.key)
         self._book = Book()
         self._gate = Gate(
@@ -159,6 +170,7 @@ class App:
         try:
             await self._log.start()
             await self._keeper.start()
+            await self._sinks.start()
             self._lag = asyncio.create_task(loop_lag.watch())
             await self._gate.start()
             if options.webrtc.enabled:
@@ -197,6 +209,7 @@ class App:
         try:
             async with asyncio.timeout(STOP_LIMIT_S - 0.5):
                 await self._keeper.stop()
+                await self._sinks.stop()
                 await self._gate.close(EndReason.SERVER_STOP)
                 await self._webrtc.stop()
                 for runner in self._runners:

@@ -177,6 +177,8 @@ class Audit(_Section, frozen=True):
     viewings_days: Annotated[int, Meta(ge=1, le=3660)] = 180
     #: For how many days it is kept what was done with the record and with rights.
     acts_days: Annotated[int, Meta(ge=1, le=3660)] = 365
+    #: Who gets a copy of every line: "file:/path", "syslog://host:port", "http://" or "https://" URLs.
+    sinks: tuple[str, ...] = ()
 
 
 class Store(_Section, frozen=True):
@@ -241,7 +243,12 @@ class Config(_Section, frozen=True):
 
 
 #: Options that may hold a secret, and so may be "${NAME}": the value of that environment variable.
-SECRETS: tuple[Path, ...] = (("camera", "password"), ("store", "url"), ("webrtc", "ice_servers"))
+SECRETS: tuple[Path, ...] = (
+    ("camera", "password"),
+    ("store", "url"),
+    ("webrtc", "ice_servers"),
+    ("audit", "sinks"),
+)
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 

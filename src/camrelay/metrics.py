@@ -1,6 +1,6 @@
 """Every Prometheus object of camrelay, and the only importer of prometheus_client.
 
-Labels are camera, protocol, reason, outcome, class and worker; never a person, an address or a token.
+Labels are camera, protocol, reason, outcome, class, sink and worker; never a person, an address or a token.
 """
 
 from __future__ import annotations
@@ -76,6 +76,11 @@ media_sessions = _gauge("camrelay_media_sessions", "Media sessions that are aliv
 revocation = _histogram("camrelay_revocation_seconds", "From a revocation to the last viewing cut.")
 audit_records = _counter("camrelay_audit_records_total", "Access records made durable.", "class")
 audit_lost = _counter("camrelay_audit_lost_total", "Access records that could not be written.", "class")
+audit_sink_lines = _counter("camrelay_audit_sink_lines_total", "Lines that a sink has taken.", "sink")
+audit_sink_failures = _counter(
+    "camrelay_audit_sink_failures_total", "Times that a sink took nothing.", "sink"
+)
+audit_sink_behind = _gauge("camrelay_audit_sink_behind_bytes", "What a sink has not taken yet.", "sink")
 audit_commit = _histogram("camrelay_audit_commit_seconds", "From a record to its durability.")
 event_loop_lag = Histogram(
     "camrelay_event_loop_lag_seconds",

@@ -137,6 +137,10 @@ class AccessLog:
         if self._timer is not None:
             self._timer.cancel()
 
+    def durable(self) -> tuple[str, int]:
+        """The newest day of the log, and up to which byte of it lines are durable."""
+        return self._writer.durable
+
     def append(self, event: AccessEvent) -> asyncio.Future[None]:
         """Queues an event; never blocks.
 

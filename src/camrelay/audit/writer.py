@@ -105,6 +105,11 @@ class ChainWriter:
         if self._tree.size - self._signed_size >= CHECKPOINT_LINES:
             self.sign()
 
+    @property
+    def durable(self) -> tuple[str, int]:
+        """The newest day, and up to which byte of it lines are durable."""
+        return self._day, self._durable_size
+
     def probe(self) -> None:
         """Asks, when nothing is left to write, whether the disk would take any."""
         file = self._opened()
@@ -175,8 +180,9 @@ class ChainWriter:
         self.sign()
         self.forget_file()
         self._header = Header(self._signer.name, day, self._tree.size, self._tree.root().hex()).line()
-        self._day, self._tree = day, Tree()
+        # Whoever asks meanwhile must not take the size of the one day for that of the other.
         self._durable_size = self._signed_size = 0
+        self._day, self._tree = day, Tree()
 
     def _opened(self) -> LogFile:
         if self._file is not None and not self._file.is_unlinked():
