@@ -38,6 +38,8 @@ POLL_S = 1.0
 #: A sink that does not answer for this long has failed.
 ANSWER_S = 10.0
 LONGEST_WAIT_S = 60.0
+#: How long a stop waits for what is on its way; it would go a second time.
+STOP_S = 1.0
 
 #: A day, and how many bytes of it.
 Place = tuple[str, int]
@@ -70,6 +72,7 @@ class Sinks:
         self._utc_us = utc_us
         self._cursors: dict[str, Place] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._is_stopping = asyncio.Event()
 
     async def start(self) -> None:
         """Begins to send, from where each sink was."""
@@ -81,23 +84,27 @@ class Sinks:
         self._tasks = [asyncio.create_task(self._feed(address)) for address in self._addresses]
 
     async def stop(self) -> None:
-        """Sends no more; what was not sent goes after the next start."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Sends no more; what was not sent goes after the next start. What is on its way may arrive."""
+        self._is_stopping.set()
+        if self._tasks:
+            _, slow = await asyncio.wait(self._tasks, timeout=STOP_S)
+            for task in slow:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _feed(self, address: Address) -> None:
         wait_s = POLL_S
-        while True:
+        while not self._is_stopping.is_set():
             try:
-                while await self._pass_on(address):
+                while not self._is_stopping.is_set() and await self._pass_on(address):
                     wait_s = POLL_S
             except (OSError, aiohttp.ClientError, TimeoutError, CamrelayError) as error:
                 metrics.audit_sink_failures.labels(address.name).inc()
                 if wait_s == POLL_S:
                     logger.error("the sink %s takes nothing (%s)", address.name, type(error).__name__)
                 wait_s = min(LONGEST_WAIT_S, wait_s * 2)
-            await asyncio.sleep(wait_s)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._is_stopping.wait(), wait_s)
 
     async def _pass_on(self, address: Address) -> bool:
         """Sends what comes next; False when there is nothing."""
