@@ -23,12 +23,14 @@ from camrelay.errors import (
     StreamInterrupted,
 )
 from camrelay.ingest import client
+from camrelay.ingest.audio import RtpSound
 from camrelay.ingest.client import TEARDOWN_S, Client
 from camrelay.ingest.poller import Poller
 from camrelay.ingest.rtp import RtpUnit
 from camrelay.ingest.rtsp import parse_head
 from camrelay.ingest.sdp import Description, Track
 from camrelay.ingest.target import Target
+from camrelay.model import AudioCodec, AudioParams
 
 WAIT_S = 5.0
 
@@ -117,6 +119,8 @@ class Recorder:
     def __init__(self) -> None:
         self.track: Track | None = None
         self.units: list[RtpUnit] = []
+        #: Everything about sound, in order.
+        self.heard: list[object] = []
         self.error: SourceError | None = None
         self.endings = 0
 
@@ -125,6 +129,15 @@ class Recorder:
 
     def access_unit(self, unit: RtpUnit) -> None:
         self.units.append(unit)
+
+    def sound_opened(self, params: AudioParams) -> None:
+        self.heard.append(params)
+
+    def sound(self, unit: RtpSound, video_timestamp: int | None) -> None:
+        self.heard.append(unit.data)
+
+    def sound_dropped(self, packets: int) -> None:
+        self.heard.append(packets)
 
     def ended(self, error: SourceError) -> None:
         self.endings += 1
@@ -135,12 +148,24 @@ class Played:
     """A client, and what its player got."""
 
     def __init__(
-        self, target: Target, *, is_udp: bool = False, open_s: float = WAIT_S, silence_s: float = WAIT_S
+        self,
+        target: Target,
+        *,
+        is_udp: bool = False,
+        open_s: float = WAIT_S,
+        silence_s: float = WAIT_S,
+        hears: bool = False,
     ) -> None:
         self.poller = Poller()
         self.player = Recorder()
         self.client = Client(
-            target, self.player, self.poller, is_udp=is_udp, open_s=open_s, silence_s=silence_s
+            target,
+            self.player,
+            self.poller,
+            is_udp=is_udp,
+            open_s=open_s,
+            silence_s=silence_s,
+            hearer=self.player if hears else None,
         )
 
     def until(self, condition: Callable[[], object]) -> None:
@@ -540,3 +565,54 @@ def test_a_player_that_fails_ends_its_own_camera_only(serve: Serve, play: Play) 
     played.player.access_unit = fail  # type: ignore[method-assign]
 
     assert played.failed_with() is SourceError
+
+
+HEARD_SDP = SDP + "m=audio 0 RTP/AVP 8\na=control:t2\n"
+SOUND = struct.pack(">BBHII", 0x80, 8, 1, 0, 1) + b"sound"
+
+
+def heard(answer_sound: str | None) -> Answer:
+    """A camera with a microphone, and its answer to the SETUP of that: a Transport, or nothing at all."""
+
+    def answer(method: str, sequence: int) -> bytes:
+        if method == "DESCRIBE":
+            head = f"RTSP/1.0 200 OK\r\nCSeq: {sequence}\r\nContent-Length: {len(HEARD_SDP)}\r\n\r\n"
+            return (head + HEARD_SDP).encode()
+        if method == "SETUP" and sequence == 4:
+            transport = f"Session: 42\r\nTransport: {answer_sound}\r\n\r\n"
+            return f"RTSP/1.0 200 OK\r\nCSeq: 4\r\n{transport}".encode() if answer_sound else b""
+        if method == "PLAY":
+            noise = b"$\x02\x00\x04junk"
+            return plain(method, sequence) + noise + b"$\x02" + len(SOUND).to_bytes(2, "big") + SOUND
+        return plain(method, sequence)
+
+    return answer
+
+
+def test_sound_comes_beside_the_pictures(serve: Serve, play: Play) -> None:
+    """What cannot be used of it is counted, and nothing else comes of it."""
+    played = play(serve(heard("RTP/AVP/TCP;interleaved=2-3")), hears=True)
+    played.until(lambda: len(played.player.heard) == 3)
+
+    assert played.player.heard == [AudioParams(AudioCodec.PCMA, 8_000, 1), b"sound", 1]
+    assert played.player.units == [RtpUnit(3600, [IDR])]
+
+
+def test_a_camera_that_does_not_answer_for_its_sound_shows_its_pictures(
+    serve: Serve, play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Soon enough to be opened in time."""
+    monkeypatch.setattr(client, "SOUND_SETUP_S", 0.1)
+    played = play(serve(heard(None)), hears=True)
+    played.until(lambda: played.player.units)
+
+    assert played.player.heard == []
+
+
+def test_who_does_not_listen_is_sent_no_sound(serve: Serve, play: Play) -> None:
+    """The track is not even set up."""
+    camera = serve(heard(None))
+    played = play(camera)
+    played.until(lambda: played.player.units)
+
+    assert sum(request.startswith("SETUP") for request in camera.requests) == 1

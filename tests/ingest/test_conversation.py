@@ -443,6 +443,22 @@ class TestSound:
         assert camera.conversation.is_playing
         assert camera.conversation.sound is None
 
+    def test_a_camera_that_does_not_answer_for_it_plays_its_pictures(self) -> None:
+        """The answer that comes too late changes nothing any more."""
+        camera = with_sound()
+        assert not camera.conversation.awaits_sound
+        camera.answer(Transport=TRANSPORT, Session="42")
+        assert camera.conversation.awaits_sound
+        late = camera.request
+
+        camera.request = camera.conversation.skip_sound()
+        assert camera.head.start.startswith("PLAY ")
+        camera.answer()
+
+        assert camera.conversation.is_playing
+        assert camera.conversation.receive(response(late, Transport="RTP/AVP/TCP;interleaved=2-3")) == b""
+        assert camera.conversation.sound is None
+
     def test_a_camera_without_it_is_not_asked(self) -> None:
         """PLAY follows at once."""
         camera = with_sound(SDP)

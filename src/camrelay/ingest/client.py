@@ -46,6 +46,8 @@ READ_DATAGRAMS = 64
 UNSENT_LIMIT_BYTES = 16_384
 
 
+#: Some cameras describe a microphone and never answer for it; their pictures do not wait any longer.
+SOUND_SETUP_S = 2.0
 #: RTP without a payload.
 _EMPTY_PACKET = bytes((0x80, *bytes(11)))
 
@@ -137,6 +139,8 @@ class Client:
         self._reorder = Reorder()
         self._datagrams: list[socket.socket] = []
         self._sound_datagrams: list[socket.socket] = []
+        #: When to go on without sound that the camera does not answer for; 0 before it is waited for.
+        self._sound_deadline = 0.0
         now = time.monotonic()
         self._open_until = now + open_s
         #: When it has failed: to connect, to open, to show a picture, to answer TEARDOWN.
@@ -340,6 +344,17 @@ class Client:
                 self._fail(CameraUnreachable("the camera did not answer in time"), now)
         elif self._is_opened and self._failure is None:
             self._talk(now)
+        elif self._failure is None:
+            self._wait_for_sound(now)
+
+    @_ending
+    def _wait_for_sound(self, now: float) -> None:
+        conversation = self._conversation
+        if conversation is None or not conversation.awaits_sound:
+            return
+        self._sound_deadline = self._sound_deadline or now + SOUND_SETUP_S
+        if now >= self._sound_deadline:
+            self._send(conversation.skip_sound())
 
     @_ending
     def _talk(self, now: float) -> None:

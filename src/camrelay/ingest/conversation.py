@@ -69,6 +69,7 @@ class Conversation:
         sdp: what the camera says of itself, as it came; b"" before.
         description, video: what the camera offers and the track that is played, once it has answered.
         sound: the track of sound that is played, None without.
+        awaits_sound: the camera was asked to set that track up, and has not answered.
         is_playing: PLAY is answered.
         is_over: TEARDOWN is answered.
         keepalive_s: how often the session wants to hear from us.
@@ -91,6 +92,7 @@ class Conversation:
         self.track: sdp.Track | None = None
         self.video: Depacketizer | None = None
         self.sound: SoundTrack | None = None
+        self.awaits_sound = False
         self.is_playing = False
         self.is_over = False
         self.keepalive_s = SESSION_TIMEOUT_S / 2
@@ -133,6 +135,12 @@ class Conversation:
         if self._udp_port is not None:
             return packet
         return bytes((_DOLLAR, self._channels[1])) + len(packet).to_bytes(2, "big") + packet
+
+    def skip_sound(self) -> bytes:
+        """Goes on to PLAY without the sound that the camera does not answer for."""
+        self.sound, self.awaits_sound = None, False
+        self._asked.clear()
+        return self._play()
 
     def leave(self) -> bytes:
         """TEARDOWN; b"" when there is no session to tear down. Media is passed over from here on."""
@@ -213,6 +221,7 @@ class Conversation:
             return self._ask("DESCRIBE", self._target.url, ("Accept", "application/sdp"))
         sound = self.sound
         if request.method == "SETUP" and sound is not None and request.url == sound.url:
+            self.awaits_sound = False
             self._take_sound(sound, head)
             return self._play()
         _require_success(head)
@@ -221,7 +230,10 @@ class Conversation:
         if request.method == "SETUP":
             self._take_session(head)
             self._take_transport(head.get("Transport"))
-            return self._ask("SETUP", sound.url, ("Transport", sound.wish)) if sound else self._play()
+            if sound is None:
+                return self._play()
+            self.awaits_sound = True
+            return self._ask("SETUP", sound.url, ("Transport", sound.wish))
         self._take_session(head)
         self.is_playing = True
         return b""
