@@ -95,9 +95,7 @@ async def test_a_new_title_leaves_the_stream_alone(lineup: Lineup, stage: Stage)
     assert stage.events == ["+door", "+gate", "~gate"]
 
 
-async def test_a_step_of_visibility_is_told_and_leaves_the_stream_alone(
-    lineup: Lineup, stage: Stage
-) -> None:
+async def test_a_step_of_visibility_is_told_and_leaves_the_stream_alone(lineup: Lineup, stage: Stage) -> None:
     """Whoever may still watch goes on; only what is public is another stream, because caches may keep it."""
     await lineup.add(NEW)
     await lineup.change("gate", {"visibility": "shared"})

@@ -206,8 +206,8 @@ class Camera(_Section, frozen=True):
     #: SHA-256 of the certificate of an rtsps:// camera, in hexadecimal with or without colons. Empty: the
     #: certificate must be one that this machine trusts.
     tls_fingerprint: Fingerprint = ""
-    #: Where its ONVIF device listens (HTTP), and the token of the stream's profile there: then it is asked for
-    #: a key frame when a viewer waits for one. Empty: it is not.
+    #: Where its ONVIF device listens (HTTP), and the token of the stream's profile there: then it is asked
+    #: for a key frame when a viewer waits for one. Empty: it is not.
     onvif_port: Annotated[int, Meta(ge=1, le=65_535)] = 80
     onvif_profile: Annotated[str, Meta(max_length=200)] = ""
     #: Off: the camera's sound is not read. Sound needs a consent of its own in many places.
