@@ -23,7 +23,7 @@ SIZES = {"50kb": 50_000, "500kb": 500_000}
 
 _CONNECTIONS = 100
 
-#: How long a live server may take until it lists a whole segment.
+#: How long a live server may take until it lists two whole segments.
 _PATIENCE_S = 8.0
 
 
@@ -72,7 +72,7 @@ async def rates(run: Run, name: str, feed: Feed, seconds: float) -> dict[str, Ge
 
 
 async def nearest(server: Server, wished: int) -> Body:
-    """The part or segment a live server lists whose length comes closest; waits until there is a segment.
+    """The part or segment a live server lists whose length comes closest; waits until there are two segments.
 
     Raises:
         Broken: the server lists none in time.
@@ -81,7 +81,8 @@ async def nearest(server: Server, wished: int) -> Body:
     try:
         async with asyncio.timeout(_PATIENCE_S):
             playlist = parse((await session.enter()).content().decode())
-            while not playlist.segments[-2:]:
+            # The first may be a short one, so that players have something to begin with.
+            while len(playlist.segments) < 2:
                 await asyncio.sleep(playlist.target_duration_s / 4)
                 response = check(await session.get(session.reloads, session.playlist_path))
                 playlist = parse(response.content().decode())
