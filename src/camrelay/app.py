@@ -21,9 +21,12 @@ from camrelay.account_store import AccountStore
 from camrelay.accounts import Accounts
 from camrelay.administration import Administration
 from camrelay.api import Api
+from camrelay.api_key_store import ApiKeyStore
+from camrelay.api_keys import ApiKeyDesk
 from camrelay.audit.log import AccessLog
 from camrelay.audit.sink import parse_address
 from camrelay.audit.sinks import Sinks
+from camrelay.auth.api_key import ApiKeys
 from camrelay.auth.client import parse_networks
 from camrelay.auth.cookie import Cookies
 from camrelay.auth.gate import Gate
@@ -99,7 +102,7 @@ class App:
             lambda: time.time_ns() // 1000,
         )
         self._keys = KeyRing(directory / KEYS, options.auth.key)
-        self._book = Book()
+        self._book, self._api_keys = Book(), ApiKeys()
         self._gate = Gate(
             options.auth,
             self._keys,
@@ -107,6 +110,7 @@ class App:
             lambda camera: self._lineup.camera(camera),
             self._log.append,
             book=self._book,
+            api_keys=self._api_keys,
             trusted_proxies=options.server.trusted_proxies,
             hls_idle_timeout_s=options.hls.idle_timeout_s,
         )
@@ -137,6 +141,7 @@ class App:
         self._web_sessions = WebSessions(
             self._accounts, lambda id: self._gate.revoke(Handle(HandleKind.WEB_SESSION, id))
         )
+        self._api_key_desk = ApiKeyDesk(ApiKeyStore(self._database), self._api_keys, self._gate)
         self._sharing = Sharing(
             ShareStore(self._database),
             self._book,
@@ -179,6 +184,7 @@ class App:
             await self._database.open()
             await self._budget.open()
             await self._sharing.open()
+            await self._api_key_desk.open()
             await self._lineup.open()
             everybody = await self._accounts.accounts()
             await self._keeper.forget_again((each.id, each.created_us) for each in everybody)
@@ -291,6 +297,7 @@ class App:
             *administration.routes(),
             *finder.routes(),
             *self._sharing.routes(),
+            *self._api_key_desk.routes(),
             *Rights(self._gate, self._keys, self._options.auth).routes(),
             *self._record_routes(),
             *(Route(*route) for route in pages.routes()),

@@ -15,6 +15,7 @@ from camrelay.errors import CamrelayError, ConfigError
 
 #: Command -> its module in camrelay.commands and its name there.
 _COMMANDS = {
+    "api-key": ("api_key", "api_key"),
     "audit": ("audit", "audit"),
     "camera": ("camera", "camera"),
     "check-config": ("check_config", "check_config"),

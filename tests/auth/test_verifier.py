@@ -6,11 +6,13 @@ import pytest
 
 from auth_builders import KEYS, NOW_US, OTHER_KEY, SIGNING_KEY, make_grant
 from camrelay.auth import verifier as module
+from camrelay.auth.api_key import ApiKey, ApiKeys, digest, spell
 from camrelay.auth.lease import Handle, HandleKind, disguised
 from camrelay.auth.token import Grant, VerificationKey, sign
 from camrelay.auth.verifier import CACHE_LIMIT, Verifier
 from camrelay.config import Auth
 from camrelay.errors import TokenExpired, TokenMalformed, TokenRevoked, TokenSignatureInvalid
+from camrelay.model import Action
 
 OPTIONS = Auth()
 GRANT = make_grant()
@@ -149,3 +151,18 @@ def test_revocations_are_forgotten_when_nothing_they_name_can_be_alive() -> None
     assert len(verifier._revoked) < 2200
     with pytest.raises(TokenRevoked):
         verifier.verify(RAW, NOW, NOW_US)
+
+
+def test_an_api_key_stands_in_the_place_of_a_token() -> None:
+    """Until its end, until it is revoked by its id, and not when it is none of ours."""
+    raw, end_us = spell("1f2e", "secret"), NOW_US + 2_000_000
+    key = ApiKey("1f2e", digest(raw), "billing", ("door",), (Action.WATCH,), NOW_US, end_us)
+    verifier = Verifier(OPTIONS, lambda: KEYS, ApiKeys([key]))
+    assert verifier.verify(raw, 100.0, NOW_US) == (key.grant, 102.0)
+    with pytest.raises(TokenExpired):
+        verifier.verify(raw, 102.0, end_us)
+    with pytest.raises(TokenSignatureInvalid, match="unknown_api_key"):
+        verifier.verify(raw + "x", 100.0, NOW_US)
+    verifier.revoke(Handle(HandleKind.TOKEN, "1f2e"), NOW_US)
+    with pytest.raises(TokenRevoked):
+        verifier.verify(raw, 100.0, NOW_US)

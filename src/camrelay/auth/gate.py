@@ -20,6 +20,7 @@ from aiohttp import web
 
 from camrelay import metrics
 from camrelay.auth.account import Account, SignedIn, may_add, owns, runs_relay
+from camrelay.auth.api_key import ApiKeys
 from camrelay.auth.client import address_prefix, agent_family, client_address, parse_networks
 from camrelay.auth.journal import Attempt, Journal
 from camrelay.auth.keys import KeyRing
@@ -70,6 +71,7 @@ class Gate:
         cameras: the camera of an id, None when there is none.
         record: writes an access event; its awaitable is done when the event is durable.
         book: what owners have given to others.
+        api_keys: what programs show for months.
         trusted_proxies: addresses and networks whose X-Forwarded-For is believed.
         hls_idle_timeout_s: an HLS viewing without a request for this long is over.
         now, utc_us: the clocks, monotonic seconds and microseconds of UTC.
@@ -84,6 +86,7 @@ class Gate:
         record: Callable[[AccessEvent], Awaitable[None]],
         *,
         book: Book = NOTHING_SHARED,
+        api_keys: ApiKeys | None = None,
         trusted_proxies: Collection[str] = (),
         hls_idle_timeout_s: float = 30.0,
         now: Callable[[], float] = time.monotonic,
@@ -97,7 +100,7 @@ class Gate:
         self._trusted_proxies = parse_networks(trusted_proxies)
         self._now = now
         self._utc_us = utc_us
-        self._verifier = Verifier(options, lambda: keys.verification)
+        self._verifier = Verifier(options, lambda: keys.verification, api_keys)
         self._journal = Journal(record, now, utc_us)
         self._sessions = Sessions(
             self._journal,

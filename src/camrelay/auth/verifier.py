@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 
+from camrelay.auth.api_key import PREFIX, ApiKeys
 from camrelay.auth.lease import Handle, HandleKind, disguised
 from camrelay.auth.policy import grant_handles
 from camrelay.auth.token import CLOCK_SKEW_US, Grant, VerificationKey, verify
 from camrelay.config import Auth
-from camrelay.errors import TokenExpired, TokenRevoked
+from camrelay.errors import TokenExpired, TokenRevoked, TokenSignatureInvalid
 
 #: About 8 MB of the largest grants. A viewer shows its token a few times, then its media session's secret.
 CACHE_LIMIT = 4096
@@ -27,11 +28,18 @@ class Verifier:
     Args:
         options: whose tokens are meant and how long they may live.
         keys: the verification keys by id, as they are now.
+        api_keys: what stands in the place of a token for months.
     """
 
-    def __init__(self, options: Auth, keys: Callable[[], Mapping[str, VerificationKey]]) -> None:
+    def __init__(
+        self,
+        options: Auth,
+        keys: Callable[[], Mapping[str, VerificationKey]],
+        api_keys: ApiKeys | None = None,
+    ) -> None:
         self._options = options
         self._keys = keys
+        self._api_keys = ApiKeys() if api_keys is None else api_keys
         self._verified: dict[bytes, tuple[Grant, float]] = {}
         self._revoked: dict[Handle, int] = {}
         self._prune_at = 1024
@@ -42,11 +50,7 @@ class Verifier:
         Raises:
             TokenError: it is not a grant, not ours, over, not begun or withdrawn.
         """
-        digest = hashlib.sha256(raw.encode(errors="replace")).digest()
-        known = self._verified.get(digest)
-        if known is None or known[0].key not in self._keys():
-            grant = verify(raw, self._keys(), self._options, now_us)
-            known = self._remember(digest, grant, now + (grant.expires_us - now_us) / 1e6)
+        known = self._api_key(raw, now, now_us) if raw.startswith(PREFIX) else self._token(raw, now, now_us)
         grant, deadline = known
         if now >= deadline or now_us >= grant.expires_us:
             raise TokenExpired("expired")
@@ -60,6 +64,20 @@ class Verifier:
         self._revoked[handle] = max(at_us, self._revoked.get(handle, 0))
         if len(self._revoked) > self._prune_at:
             self._prune(at_us)
+
+    def _token(self, raw: str, now: float, now_us: int) -> tuple[Grant, float]:
+        digest = hashlib.sha256(raw.encode(errors="replace")).digest()
+        known = self._verified.get(digest)
+        if known is None or known[0].key not in self._keys():
+            grant = verify(raw, self._keys(), self._options, now_us)
+            known = self._remember(digest, grant, now + (grant.expires_us - now_us) / 1e6)
+        return known
+
+    def _api_key(self, raw: str, now: float, now_us: int) -> tuple[Grant, float]:
+        grant = self._api_keys.grant(raw)
+        if grant is None:
+            raise TokenSignatureInvalid("unknown_api_key")
+        return grant, now + (grant.expires_us - now_us) / 1e6
 
     def _is_revoked(self, handle: Handle, grant: Grant) -> bool:
         at_us = self._revoked.get(disguised(handle))
