@@ -158,6 +158,8 @@ class EndReason(enum.StrEnum):
     LAGGED = "lagged"
     CAMERA_REMOVED = "camera_removed"
     NEGOTIATION_TIMEOUT = "negotiation_timeout"
+    #: What was asked for could not be done: the camera was away, or the offer could not be answered.
+    NOT_STARTED = "not_started"
     #: The camera went over to a codec, or to B-frames, that this way of watching cannot carry.
     UNPLAYABLE = "unplayable"
     SERVER_STOP = "server_stop"

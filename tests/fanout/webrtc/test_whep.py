@@ -126,7 +126,7 @@ class TestPost:
 
         assert answer.status == status
         assert answer.code
-        assert stage.viewers[0].end_reason == EndReason.CLIENT_CLOSED
+        assert stage.viewers[0].end_reason == EndReason.NOT_STARTED
         assert stage.server._peers == {}
 
     async def test_a_length_that_is_too_long_is_not_read(self, http: aiohttp.ClientSession) -> None:
@@ -245,7 +245,7 @@ class TestResource:
 
     @pytest.mark.parametrize("method", ["PATCH", "DELETE", "GET", "HEAD"])
     async def test_a_wrong_name_is_not_found(self, http: aiohttp.ClientSession, method: str) -> None:
-        """The name is the key: another camera's path does not open it either."""
+        """Case 24: the name is the key; another camera's path does not open it either."""
         location = (await post(http)).headers["Location"]
 
         for wrong in (location + "x", location.replace(CAMERA, "other"), f"{URL}/"):

@@ -103,7 +103,7 @@ class Whep:
         try:
             peer = await self._open(viewer.camera, await _body(request, SDP), viewer)
         except CamrelayError:
-            viewer.end(EndReason.CLIENT_CLOSED)
+            viewer.end(EndReason.NOT_STARTED)
             raise
         except BaseException:
             viewer.end(EndReason.CLIENT_GONE)
