@@ -18,6 +18,7 @@ COMMANDS = {
     "webrtc": ("p1_viewers", "p1_us_per_packet", "p5_whep_start_p50_ms"),
     "hls": ("p2_viewers", "p2_part_delay_p99_ms", "p7_hls_start_p50_ms"),
     "playback": ("hlsjs_direct_behind_p50_ms", "hlsjs_nginx_behind_p50_ms", "ffmpeg_direct_seconds"),
+    "release": ("hls_release_p50_ms", "hls_release_p99_ms"),
     "hlsrules": ("hls_playlist_versions", "hls_parts", "hls_faults"),
     "peers": ("p1_core_percent_camrelay", "p6_delay_p99_ms_camrelay", "p2_part_delay_p99_ms_camrelay"),
     "loadclient": ("p1_client_viewers_gro_on", "p1_client_viewers_gro_off"),
@@ -39,6 +40,7 @@ COMMANDS = {
 #: These may be zero.
 COUNTS = {
     "playback": ("hlsjs_direct_stalls", "ffmpeg_direct_timestamp_warnings"),
+    "release": ("hls_slow_readers_added_p99_ms", "hls_slow_readers_mb", "hls_slow_readers_cut"),
     "hlsrules": ("hls_rule_failures", "hls_restarts"),
     "faults": ("faults_viewers_lost",),
     "cycles": ("cycles_threads_left", "cycles_descriptors_left", "cycles_processes_left"),
