@@ -25,6 +25,7 @@ _COMMANDS = {
     "plan": ("plan", "plan"),
     "serve": ("serve", "serve"),
     "session": ("session", "session"),
+    "share": ("share", "share"),
     "simulate": ("simulate", "simulate"),
     "tier": ("tier", "tier"),
     "token": ("token", "token"),

@@ -143,7 +143,7 @@ class TestPlaylists:
             assert "Content-Encoding" not in answer.headers
 
     async def test_of_private_cameras_are_kept_by_nobody(self, served: Served) -> None:
-        """And neither are their parts."""
+        """Case 33: and neither are their parts."""
         served.feed()
 
         for path in ("index.m3u8", "main/stream.m3u8", await part_path(served)):
@@ -267,7 +267,7 @@ class TestBlocking:
                 assert await answer.text() == "NotFound"
 
     async def test_nobody_waits_beyond_the_end_of_the_viewing(self, served: Served) -> None:
-        """Revoked while waiting: the request is released at once."""
+        """Case 7: revoked while waiting, the request is released at once."""
         served.feed()
         msn = parser.parse_media(await served.text()).last_msn
         reload = asyncio.create_task(served.get(f"main/stream.m3u8?_HLS_msn={msn}").__aenter__())
