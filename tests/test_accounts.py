@@ -418,6 +418,13 @@ async def test_an_older_browser_shows_its_page_by_origin(anna: Browser) -> None:
         assert answer.status == 200
 
 
+async def test_case_33_no_cache_keeps_what_is_ones_own(anna: Browser) -> None:
+    """Whatever a proxy on the way makes of the path or of headers."""
+    for path in ("/v1/me", "/v1/me/sessions", "/v1/cameras", "/v1/admin/accounts"):
+        answer = await ask(anna, "GET", f"{path}?x=.css", X_Original_URL="/static/a.css")
+        assert answer.headers["Cache-Control"] == "no-store", path
+
+
 async def test_case_34_no_site_reads_accounts(anna: Browser) -> None:
     """No leave is given to any origin."""
     answer = await ask(anna, "GET", "/v1/me", Origin="null")
