@@ -43,7 +43,20 @@ def running_postgres() -> Iterator[Path]:
             "-N",
         ]
         subprocess.run([*as_user, *initdb], check=True, capture_output=True, timeout=START_S)
-        command = [*as_user, PROGRAMS / "postgres", "-D", folder / "data", "-k", folder, "-h", "", *settings]
+        # Tests that are killed take their server along.
+        command = [
+            *as_user,
+            "setpriv",
+            "--pdeathsig=INT",
+            PROGRAMS / "postgres",
+            "-D",
+            folder / "data",
+            "-k",
+            folder,
+            "-h",
+            "",
+            *settings,
+        ]
         with log.open("wb") as output:
             server = subprocess.Popen(command, stdout=output, stderr=output, cwd=folder)
         try:
