@@ -92,7 +92,8 @@ async def _run(module: str, question: bytes, limit_s: float) -> bytes:
     finally:
         if process.returncode is None:
             process.kill()
-            await process.wait()
+            # Not only wait(): what it had written lies in a pipe that is open until it is read.
+            await process.communicate()
 
 
 def _opened(answer: bytes) -> bytes:
