@@ -11,8 +11,8 @@ from functools import partial
 import msgspec
 import pytest
 
-from builders import PARAMS, SPS_720P, make_au, make_gop, make_params
-from camrelay import config
+from builders import AAC, PARAMS, SPS_720P, make_au, make_gop, make_params, make_sound
+from camrelay import config, metrics
 from camrelay.errors import Overloaded
 from camrelay.fanout.hls import parser, window
 from camrelay.fanout.hls.waiting import Pending
@@ -484,3 +484,25 @@ async def test_a_stream_it_cannot_use_harms_nobody(served: Served, caplog: pytes
 async def part_path(served: Served) -> str:
     """Of some part that is there."""
     return "main/" + parser.parse_media(await served.text()).segments[0].parts[0].uri
+
+
+class TestSound:
+    async def test_aac_is_in_the_parts_and_what_is_left_out_is_counted(self, served: Served) -> None:
+        """By the camera's own counter."""
+
+        def left_out() -> float:
+            labels = {"camera": CAMERA, "reason": "sound"}
+            return (
+                metrics.REGISTRY.get_sample_value("camrelay_camera_dropped_access_units_total", labels) or 0
+            )
+
+        before = left_out()
+        for au in make_gop(0, units=20, params=make_params(audio=AAC)):
+            served.hub.publish(au)
+            served.hub.publish_sound(make_sound(au.pts, data=b"heard"))
+        served.hub.publish_sound(make_sound(0, data=b"late"))
+        newest = parser.parse_media(await served.text()).segments[-1].parts[-1]
+
+        async with served.get(f"main/{newest.uri}") as answer:
+            assert b"heard" in await answer.read()
+        assert left_out() == before + 1

@@ -128,10 +128,11 @@ class Segmenter:
         elif au.is_key:
             self._begin(au)
 
-    def push_sound(self, unit: AudioUnit) -> None:
-        """Takes the next sound; what is not AAC has no place here."""
-        if self._sound is not None and unit.params.codec is AudioCodec.AAC:
-            self._sound.add(unit.pts - self._skipped, unit.data)
+    def push_sound(self, unit: AudioUnit) -> bool:
+        """Takes the next sound; False for AAC that is left out. What is not AAC has no place here."""
+        if self._sound is None or unit.params.codec is not AudioCodec.AAC:
+            return True
+        return self._sound.add(unit.pts - self._skipped, unit.data)
 
     def add_gap(self) -> None:
         """Says that one PART-TARGET passed without media. What follows waits for a key frame."""

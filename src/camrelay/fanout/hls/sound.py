@@ -86,13 +86,9 @@ class Soundtrack:
     Args:
         params: of AAC.
         begin: where the pictures begin, in ticks of the video track.
-
-    Attributes:
-        dropped: access units that were left out so far.
     """
 
     def __init__(self, params: AudioParams, begin: int) -> None:
-        self.dropped = 0
         self._rate = params.clock_rate
         self._silence = _SILENCE[params.channels]
         #: Where the next part's sound begins, in samples.
@@ -101,16 +97,16 @@ class Soundtrack:
         self._video_end = self._begin
         self._is_missing = False
 
-    def add(self, pts: int, data: bytes) -> None:
-        """Takes an access unit that belongs to `pts`, in ticks of the video track."""
+    def add(self, pts: int, data: bytes) -> bool:
+        """Takes an access unit that belongs to `pts`, in ticks of the video track; False without room."""
         self._is_missing = False
         apart = self._samples(pts) - self._end
         is_early = self._samples(pts) > self._video_end + EARLY_S * self._rate
         if apart < -SAMPLES // 2 or is_early:
-            self.dropped += 1
-            return
+            return False
         self._units += [self._silence] * ((apart + SAMPLES // 2) // SAMPLES)
         self._units.append(data)
+        return True
 
     def take(self, end: int) -> SoundRun | None:
         """What goes into a part whose pictures end at `end`; None when that is nothing."""

@@ -126,7 +126,8 @@ class Window:
 
     def sound(self, unit: AudioUnit) -> None:
         """Takes the camera's newest sound, which leaves with the next part."""
-        self._segmenter.push_sound(unit)
+        if not self._segmenter.push_sound(unit):
+            metrics.camera_dropped_access_units.labels(self.camera, "sound").inc()
 
     def status(self, status: CameraStatus) -> None:
         """Learns whether pictures are to be expected: without them, gaps begin at once."""

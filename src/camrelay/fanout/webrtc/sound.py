@@ -163,21 +163,25 @@ class Broadcast:
         for at in range(0, len(listeners), PACKETS_PER_TURN):
             some = listeners[at : at + PACKETS_PER_TURN]
             await self._turns.take(len(some))
+            sizes_bytes = []
             for listener in some:
                 # Somebody may have left while others had their turn.
                 if listener in self._listeners:
                     form = listener.form
                     if form not in headers:
                         headers[form] = form.raw_header(packet.number, packet.timestamp, 0, 0)
-                    self._send_to(listener, headers[form], packet)
+                    sizes_bytes.append(self._send_to(listener, headers[form], packet))
+            self._count_packets.inc(sum(map(bool, sizes_bytes)))
+            self._count_bytes.inc(sum(sizes_bytes))
 
-    def _send_to(self, listener: Listener, header: bytes, packet: _Packet) -> None:
+    def _send_to(self, listener: Listener, header: bytes, packet: _Packet) -> int:
+        """Sends a packet to one viewer; how many bytes that were."""
         try:
             datagram = listener.protect(header, packet)
         except ValueError:
             listener.sender.viewer.end(EndReason.CLIENT_GONE)
-            return
-        if datagram is not None:
-            self._port.send(datagram, listener.sender.address)
-            self._count_packets.inc()
-            self._count_bytes.inc(len(datagram))
+            return 0
+        if datagram is None:
+            return 0
+        self._port.send(datagram, listener.sender.address)
+        return len(datagram)
