@@ -37,7 +37,8 @@ _UNUSUAL = re.compile(rb"\n(?:content-length|transfer-encoding|expect|upgrade|co
 _GZIP = re.compile(rb"\naccept-encoding:[^\r]*\bgzip\b(?! *; *q=0)")
 #: Requests held back while one waits for its answer. Browsers and players send none.
 _MAX_HELD_BYTES = 16_384
-#: How long the gate's word that a viewing runs is good for. Its end is heard of at once in any case.
+#: How long the gate's word that a viewing runs is good for. Its end is heard of at once in any case, and an
+#: expiry when the gate notices it, a quarter of a second late at most.
 _KNOWN_S = 1.0
 #: A connection that waits for an answer is not idle. Nothing waits longer than three TARGETDURATIONs.
 _WAITING_S = 65.0
