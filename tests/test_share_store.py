@@ -56,8 +56,8 @@ async def test_an_account_has_one_share_of_a_camera(store: ShareStore) -> None:
     assert {share.id for share in (await read(store)).shares("door")} == {"2", "3"}
     with pytest.raises(NotFound):
         await store.put_share(Share("4", "door", "nobody"))
-    await store.drop_share("door", "anna")
-    await store.drop_share("door", "anna")
+    assert await store.drop_share("door", "anna")
+    assert not await store.drop_share("door", "anna")
     assert [share.id for share in (await read(store)).shares("door")] == ["3"]
 
 
@@ -70,7 +70,8 @@ async def test_a_single_use_is_won_by_one_of_many(store: ShareStore) -> None:
     assert [link for link in used if link] == [Link("once", "door", b"1", max_uses=1, uses=1)]
     assert all(await asyncio.gather(*(store.use_link("often") for _ in range(3))))
     assert await store.use_link("never") is None
-    await store.drop_link("often")
+    assert not await store.drop_link("yard", "often")
+    assert await store.drop_link("door", "often")
     assert await store.use_link("often") is None
 
 

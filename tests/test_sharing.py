@@ -28,7 +28,7 @@ from camrelay.auth.share import Book
 from camrelay.auth.websession import remember
 from camrelay.camera_store import CameraStore
 from camrelay.database import Database
-from camrelay.errors import SessionEnded
+from camrelay.errors import SessionEnded, StoreUnavailable
 from camrelay.lineup import Lineup
 from camrelay.model import EndReason, Protocol, Viewer
 from camrelay.sealing import Seal
@@ -245,6 +245,24 @@ async def test_a_link_opens_its_camera_to_whoever_has_it_until_it_is_taken_back(
     assert (await house.ask("", "POST", "/open", {"camera": "door"}, opened["token"]))[0] == 401
     assert (await open_link(house, link["secret"]))[0] == 404
     assert (await house.ask("anna", "DELETE", f"/v1/cameras/door/links/{link['id']}"))[0] == 404
+
+
+async def test_what_is_taken_back_has_ended_while_the_database_does_not_answer(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Case 25: 503 says to repeat it; it holds already, and the repetition stores it."""
+    await house.ask("anna", "POST", "/v1/cameras/door/shares", share())
+    viewer = await house.watch("bert", "door")
+
+    async def fail(*_: object) -> None:
+        raise StoreUnavailable("gone")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(house.database, "change", fail)
+        assert (await house.ask("anna", "DELETE", "/v1/cameras/door/shares/bert"))[0] == 503
+    assert (viewer.end_reason, house.sees("bert")) == (EndReason.REVOKED, set())
+    assert (await house.ask("anna", "DELETE", "/v1/cameras/door/shares/bert"))[0] == 204
+    assert (await house.ask("anna", "DELETE", "/v1/cameras/door/shares/bert"))[0] == 404
 
 
 async def test_a_links_secret_is_shown_once_and_not_kept(house: House) -> None:

@@ -78,9 +78,9 @@ class ShareStore:
         except IntegrityError:
             raise NotFound("no such account") from None
 
-    async def drop_share(self, camera: str, account: str) -> None:
-        """Forgets a share, if there is one."""
-        await self._database.change(sa.delete(SHARES).where(_same(camera, account)))
+    async def drop_share(self, camera: str, account: str) -> bool:
+        """Forgets a share; False when there is none."""
+        return bool(await self._database.change(sa.delete(SHARES).where(_same(camera, account))))
 
     async def add_link(self, link: Link) -> None:
         """Stores a new link."""
@@ -96,9 +96,10 @@ class ShareStore:
         found = await self._database.fetch(sa.select(LINKS).where(LINKS.c.id == link_id))
         return _link(found[0]) if found else None
 
-    async def drop_link(self, link_id: str) -> None:
-        """Forgets a link, if there is one."""
-        await self._database.change(sa.delete(LINKS).where(LINKS.c.id == link_id))
+    async def drop_link(self, camera: str, link_id: str) -> bool:
+        """Forgets a link of a camera; False when there is none."""
+        rows = (LINKS.c.camera == camera) & (LINKS.c.id == link_id)
+        return bool(await self._database.change(sa.delete(LINKS).where(rows)))
 
     async def set_origins(self, camera: str, origins: tuple[str, ...] | None) -> None:
         """Stores which sites may embed a camera; None: every site."""

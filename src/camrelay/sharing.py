@@ -1,7 +1,8 @@
 """Sharing over HTTP: what a camera's owner gives to others, who watches by it now, and the way in by a link.
 
-A change is stored first, then it holds for the next request, and what runs by what was taken away has ended
-before the answer. To everybody but its owner a camera's sharing is as unknown as the camera.
+What is given is stored first. What is taken away has ended before the answer, also while the database does
+not answer: then it holds until a restart, and the answer says to repeat it. To everybody but its owner a
+camera's sharing is as unknown as the camera.
 """
 
 from __future__ import annotations
@@ -154,10 +155,11 @@ class Sharing:
         """Takes a camera away from an account; what runs by it has ended before the answer."""
         camera, account = self._own(request), request.match_info["account"]
         share = self._book.drop_share(camera.id, account)
-        if share is None:
+        if share is not None:
+            await self._gate.revoke(Handle(HandleKind.SHARE, share.id))
+        # Also after a database that did not answer: then it holds already, and is repeated to be stored.
+        if not await self._store.drop_share(camera.id, account):
             raise NotFound("no such share")
-        await self._gate.revoke(Handle(HandleKind.SHARE, share.id))
-        await self._store.drop_share(camera.id, account)
         return web.Response(status=204)
 
     async def add_link(self, request: web.Request) -> web.Response:
@@ -183,12 +185,11 @@ class Sharing:
 
     async def stop_link(self, request: web.Request) -> web.Response:
         """Takes a link back; what runs by it has ended before the answer."""
-        camera = self._own(request)
-        link = self._book.drop_link(camera.id, request.match_info["link"])
-        if link is None:
+        camera, id = self._own(request), request.match_info["link"]
+        if self._book.drop_link(camera.id, id) is not None:
+            await self._gate.revoke(Handle(HandleKind.LINK, id))
+        if not await self._store.drop_link(camera.id, id):
             raise NotFound("no such link")
-        await self._gate.revoke(Handle(HandleKind.LINK, link.id))
-        await self._store.drop_link(link.id)
         return web.Response(status=204)
 
     async def open_link(self, request: web.Request) -> web.Response:
