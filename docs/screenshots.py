@@ -26,6 +26,9 @@ COMMAND = (sys.executable, "-m", "camrelay")
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required"]
 
+#: What a page's own script sends.
+SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
+
 PHONE = 390
 SIZES = {PHONE: 844, 1024: 768, 1600: 900}
 
@@ -48,12 +51,14 @@ CAMERAS = [
 ]
 GOING_OFFLINE = CAMERAS[-1][0]
 
+OPERATOR = "olga@cams.example"
+
 
 def config(folder: Path, port: int, urls: list[str]) -> str:
     """A relay on loopback with these cameras."""
     tables = [
         f'[[camera]]\nid = "{id}"\ntitle = "{title}"\ntime_zone = "{zone}"\nurl = "{url}"\n'
-        'description = "A simulated camera with a running clock."\n'
+        'visibility = "link"\ndescription = "A simulated camera with a running clock."\n'
         for (id, title, zone), url in zip(CAMERAS, urls, strict=True)
     ]
     return "\n".join(
@@ -74,8 +79,8 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
 
 
 @asynccontextmanager
-async def relay(urls: list[str]) -> AsyncIterator[tuple[str, str]]:
-    """A running relay: its address, and a token for all its cameras."""
+async def relay(urls: list[str]) -> AsyncIterator[tuple[str, str, str]]:
+    """A running relay: its address, a token for all its cameras, and the password of its operator."""
     with tempfile.TemporaryDirectory() as name:
         folder, port = Path(name), free_port()
         file = folder / "camrelay.toml"
@@ -83,13 +88,20 @@ async def relay(urls: list[str]) -> AsyncIterator[tuple[str, str]]:
         process = await asyncio.create_subprocess_exec(*COMMAND, "serve", "--config", str(file))
         try:
             await accepts(port)
-            create = (*COMMAND, "token", "create", "--config", str(file), "--camera", "*", "--ttl", "1h")
-            maker = await asyncio.create_subprocess_exec(*create, stdout=asyncio.subprocess.PIPE)
-            output, _ = await maker.communicate()
-            yield f"http://127.0.0.1:{port}", output.decode().strip()
+            where = ("--config", str(file))
+            token = await printed("token", "create", *where, "--camera", "*", "--ttl", "1h", "--for", "ana")
+            password = await printed("user", "add", *where, OPERATOR, "--name", "Olga", "--role", "operator")
+            yield f"http://127.0.0.1:{port}", token, password
         finally:
             process.terminate()
             await process.wait()
+
+
+async def printed(*arguments: str) -> str:
+    """What a command says."""
+    process = await asyncio.create_subprocess_exec(*COMMAND, *arguments, stdout=asyncio.subprocess.PIPE)
+    output, _ = await process.communicate()
+    return output.decode().strip()
 
 
 async def accepts(port: int) -> None:
@@ -129,6 +141,36 @@ async def shoot(page: Page, scene: str, state: str | None = None) -> None:
             await page.screenshot(path=FOLDER / f"{scene}-{width}-{scheme}.png")
 
 
+async def people(browser: Browser, url: str, password: str) -> None:
+    """What somebody with an account sees, once others have watched."""
+    context = await browser.new_context(base_url=url, locale="en-GB")
+    page = await context.new_page()
+    await page.goto("/sign-in")
+    await page.wait_for_selector("#credentials")
+    await shoot(page, "sign-in")
+
+    camera = CAMERAS[0][0]
+    credentials = {"email": OPERATOR, "password": password}
+    ben = {"email": "ben@cams.example", "name": "Ben", "password": "a long enough sentence"}
+    for target, body in (
+        ("/v1/login", credentials),
+        ("/v1/admin/accounts", ben),
+        (f"/v1/cameras/{camera}/shares", {"email": ben["email"], "actions": ["watch"]}),
+        (f"/v1/cameras/{camera}/links", {"name": "Neighbours", "actions": ["watch"]}),
+    ):
+        answer = await context.request.post(target, data=body, headers=SAME_ORIGIN)
+        assert answer.ok, await answer.text()
+    for path, scene, ready in (
+        (f"/cameras/{camera}/share", "share", "#share:not([hidden])"),
+        (f"/cameras/{camera}/watched", "watched", "#watched:not([hidden]) tbody tr"),
+        ("/find", "find", "main"),
+        ("/me", "me", "main"),
+    ):
+        await page.goto(path)
+        await page.wait_for_selector(ready)
+        await shoot(page, scene)
+
+
 async def scenes(browser: Browser, url: str, token: str, cameras: Simulator) -> None:
     """All scenes in an order that lets one camera go offline while it is watched."""
     context = await browser.new_context(locale="en-GB")
@@ -165,8 +207,9 @@ async def main() -> None:
     ):
         urls = [cameras.url(number) for number in range(1, len(CAMERAS) + 1)]
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        async with relay(urls) as (url, token):
+        async with relay(urls) as (url, token, password):
             await scenes(browser, url, token, cameras)
+            await people(browser, url, password)
         await browser.close()
 
 

@@ -71,7 +71,7 @@ class Finding:
 @pytest.fixture
 async def finding(start_relay: StartRelay, chromium: Browser) -> AsyncIterator[Finding]:
     """On a relay without cameras; nobody but the relay was asked for anything, and no script failed."""
-    relay = await start_relay({})
+    relay = await start_relay({}, {"accounts": 'registration = "open"\nregistered_role = "owner"'})
     found = Finding(await chromium.new_page(viewport={"width": 1024, "height": 900}), relay)
     yield found
     await found.page.close()
@@ -179,7 +179,14 @@ async def test_only_managers_find_cameras(finding: Finding) -> None:
 
 
 async def test_somebody_without_a_link_is_asked_for_one(finding: Finding) -> None:
-    """Nothing is searched before."""
-    await finding.page.goto(finding.relay.url("/find"))
+    """Nothing is searched before; an owner who signs in needs none."""
+    page, url = finding.page, finding.relay.url
+    await page.goto(url("/find"))
 
-    await expect(finding.page.locator("#empty h1")).to_have_text("Sign in to add cameras")
+    await expect(page.locator("#empty h1")).to_have_text("Sign in to add cameras")
+    owner = {"email": "anna@cams.example", "name": "Anna", "password": "a long enough sentence"}
+    assert (await page.request.post(url("/v1/accounts"), data=owner)).ok
+    del owner["name"]
+    assert (await page.request.post(url("/v1/login"), data=owner)).ok
+    await page.reload()
+    await expect(page.locator("#step-search")).to_be_visible()

@@ -5,7 +5,7 @@
 
 import { currentToken, onToken } from "./account.js";
 import { call } from "./api.js";
-import { showEmpty } from "./frame.js";
+import { account, role, showEmpty } from "./frame.js";
 import "./player.js";
 import { bitRate, number, say, sayIfKnown } from "./text.js";
 
@@ -315,15 +315,14 @@ for (const button of document.querySelectorAll(".step .change")) {
 
 function refuse() {
   find("steps").hidden = true;
-  const kind = currentToken() ? "refused" : "missing";
+  const kind = currentToken() || account ? "refused" : "missing";
   showEmpty(say(`find.${kind}_title`), say(`find.${kind}_hint`));
 }
 
 function start() {
-  find("sign-out").hidden = currentToken() === null;
   find("empty").hidden = true;
   find("steps").hidden = false;
-  if (currentToken()) search();
+  if (currentToken() || ["operator", "owner"].includes(role)) search();
   else refuse();
 }
 

@@ -42,7 +42,6 @@ export function follow(path, { show, refused }) {
       }
     }
     find("banner").hidden = failures < PATIENCE;
-    showNavigation();
     if (!document.hidden) timer = setTimeout(ask, EVERY_MS);
   }
 
@@ -94,9 +93,15 @@ export function put(node, content) {
 
 /** What a token adds to what the server has put there for whoever is signed in. */
 function showNavigation() {
-  find("sign-out").hidden = currentToken() === null && !account;
+  const isKnown = currentToken() !== null || Boolean(account);
+  find("sign-out").hidden = !isKnown;
+  const toSignIn = find("to-sign-in");
+  if (toSignIn) toSignIn.hidden = isKnown;
   find("find").hidden = !mayManage() && !["operator", "owner"].includes(role);
 }
+
+onToken(showNavigation);
+showNavigation();
 
 find("sign-out").addEventListener("click", async () => {
   signIn(null);
