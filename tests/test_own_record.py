@@ -6,6 +6,7 @@ import csv
 import datetime
 import io
 import json
+import time
 import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -22,13 +23,15 @@ from camrelay.audit.log import AccessLog
 from camrelay.audit.people import DATABASE, opened
 from camrelay.audit.search import Manifest
 from camrelay.audit.signer import Signer
+from camrelay.auth.account import Account, Role, SignedIn, WebSession
 from camrelay.auth.lease import Handle
+from camrelay.auth.websession import remember
 from camrelay.config import Audit
 from camrelay.keeping import Keeper
 from camrelay.model import AccessEvent, EventType
 from camrelay.own_record import OwnRecord
 from camrelay.records import Desk, Records
-from camrelay.server import build
+from camrelay.server import Route, build
 from test_records import Guarded
 
 Client = TestClient[web.Request, web.Application]
@@ -315,3 +318,26 @@ async def test_case_75_nobody_learns_whether_somebody_was_here(client: Client, h
     second = (await ask(client, "DELETE", "/v1/me/record", "never"))[1]
     assert first.keys() == second.keys()
     assert first["records"] == second["records"] == 0
+
+
+@pytest.mark.parametrize(("age_s", "status"), [(5, 200), (3600, 403)])
+async def test_an_account_is_erased_when_its_password_was_just_given(
+    house: House, age_s: int, status: int
+) -> None:
+    """A browser that somebody left open is not enough."""
+    confirmed_us = time.time_ns() // 1000 - age_s * 1_000_000
+    account = Account("a1", "main", Role.VIEWER, "", "Anna", "anna@cams.example", True, 0)
+    session = WebSession("s1", "a1", confirmed_us, confirmed_us, confirmed_us, "Firefox", "")
+
+    def signed_in(route: Route) -> Route:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            remember(request, SignedIn(account, session))
+            return await route.handler(request)
+
+        return route._replace(handler=handle)
+
+    async with TestClient(TestServer(build(map(signed_in, house.routes)))) as client:
+        answer, problem = await ask(client, "DELETE", "/v1/me/record", "a1")
+    assert answer == status
+    assert (status == 200) == (house.forgotten == ["a1"])
+    assert status == 200 or problem["code"] == "confirm_required"
