@@ -1,9 +1,9 @@
 """What is left behind by cameras that connect and drop, thousands of times.
 
-Every camera is dropped with RST as soon as its first key frame has passed, and comes back at once. Some
-cycles go by first, for what fills up once; then threads, descriptors and processes of the relay with its
-workers are counted, and again when all cycles are over and every camera plays. Memory is read all the while,
-and a line is fitted through it.
+Every camera is dropped with RST as soon as its first key frame has passed, and comes back at once. For some
+time they do so uncounted, until what fills up once is full; then threads, descriptors and processes of the
+relay with its workers are counted, and again when all cycles are over and every camera plays. Memory is read
+all the while, and a line is fitted through it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ OWED = {
     "cycles_mb_per_1000": "MB",
 }
 
-QUICK = ["--cameras", "2", "--cycles", "20", "--before", "4"]
+QUICK = ["--cameras", "2", "--cycles", "20", "--before", "1"]
 
 #: From a drop to the camera's next key frame; beyond it the relay has given it up.
 _PATIENCE_S = 30.0
@@ -91,9 +91,9 @@ async def key_frame(liar: Liar, since: float) -> None:
         await asyncio.sleep(0.01)
 
 
-async def drop(liar: Liar, cycles: Cycles, until: int) -> None:
-    """Drops one camera again and again until all cameras together have done so many cycles."""
-    while cycles.count < until:
+async def drop(liar: Liar, cycles: Cycles, until: int, not_before: float) -> None:
+    """Drops one camera again and again until all cameras together have done so many, and until a moment."""
+    while cycles.count < until or time.monotonic() < not_before:
         began = time.monotonic()
         liar.reset(refuse=False)
         await key_frame(liar, began)
@@ -117,14 +117,15 @@ async def body(run: Run) -> None:
         run.result.servers["camrelay"] = server.settings
         cycles = Cycles(run, server.pid)
 
-        async def all_drop(until: int) -> Usage:
-            await asyncio.gather(*(drop(liar, cycles, until) for liar in liars))
+        async def all_drop(count: int, seconds: float) -> Usage:
+            until, not_before = cycles.count + count, time.monotonic() + seconds
+            await asyncio.gather(*(drop(liar, cycles, until, not_before) for liar in liars))
             await server.until_live(names)
             return await settled(server.pid)
 
-        before = await all_drop(options.before)
-        after = await all_drop(options.before + options.cycles)
-        report(run, cycles, before, after)
+        before, counted_from = await all_drop(0, options.before), cycles.count
+        after = await all_drop(options.cycles, 0)
+        report(run, cycles, counted_from, before, after)
 
 
 async def settled(pid: int) -> Usage:
@@ -139,14 +140,14 @@ async def settled(pid: int) -> Usage:
     return again
 
 
-def report(run: Run, cycles: Cycles, before: Usage, after: Usage) -> None:
-    """Figures and plot."""
+def report(run: Run, cycles: Cycles, counted_from: int, before: Usage, after: Usage) -> None:
+    """Figures and plot, of what came after the first cycles."""
     result = run.result
-    result.figure("cycles", cycles.count - run.options.before, "cycles")
+    result.figure("cycles", cycles.count - counted_from, "cycles")
     result.figure("cycles_threads_left", after.threads - before.threads, "threads")
     result.figure("cycles_descriptors_left", after.descriptors - before.descriptors, "descriptors")
     result.figure("cycles_processes_left", after.processes - before.processes, "processes")
-    readings = [each for each in cycles.readings if each.cycles > run.options.before]
+    readings = [each for each in cycles.readings if each.cycles > counted_from]
     slope = math.nan
     if len({each.cycles for each in readings}) > 1:
         slope = 1000 * statistics.linear_regression(*zip(*readings, strict=True)).slope
@@ -160,7 +161,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Those of this command."""
     parser.add_argument("--cameras", type=int, default=24, help="that drop side by side")
     parser.add_argument("--cycles", type=int, default=2000, help="of all cameras together")
-    parser.add_argument("--before", type=int, default=6000, help="cycles before anything is counted")
+    parser.add_argument(
+        "--before", type=float, default=90.0, help="seconds of cycles before anything is counted: rings fill"
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
