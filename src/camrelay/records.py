@@ -28,7 +28,7 @@ from camrelay.audit.search import Found, Place, search
 from camrelay.audit.table import Row, row, to_csv, utc
 from camrelay.audit.viewing import Viewing, pair
 from camrelay.config import Camera
-from camrelay.errors import BadRequest, NotReady
+from camrelay.errors import BadRequest, ConfigError, NotReady
 from camrelay.model import AccessEvent, EventType
 from camrelay.server import Route, json_response
 
@@ -121,7 +121,7 @@ class Desk:
         try:
             async with self._turn:
                 return await asyncio.to_thread(act)
-        except OSError:
+        except (OSError, ConfigError):
             raise NotReady("the record cannot be read") from None
         finally:
             self._waiting -= 1
