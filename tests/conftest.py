@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -46,6 +47,14 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await opened.open()
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+def multicast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nobody else searches the network meanwhile, or answers there, in another process of the tests."""
+    with (tmp_path_factory.getbasetemp().parent / "multicast").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from camrelay.simulate.server import Simulator
 from processes import Relay, StartRelay
 from watching import LIMIT_S
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("multicast")]
 
 PASSWORD = "canary-pa55"
 PICTURE = Picture(width=320, height=180, bitrate_bps=300_000, gop_pictures=25)

@@ -15,7 +15,7 @@ from camrelay.simulate.options import Options, Picture
 from camrelay.simulate.server import Simulator
 from processes import Relay, StartRelay, camrelay, until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("multicast")]
 
 CANARY = "canary-pa55"
 JPEG = b"\xff\xd8\xff"
