@@ -46,6 +46,14 @@ def test_values_arrive() -> None:
         ("[hls]\npart_ms = 200.5\n", 2, "hls.part_ms", "a whole number"),
         ("[server]\nlog_format = 'xml'\n", 2, "server.log_format", '"console" or "json"'),
         ("[ring]\nseconds = nan\n", 2, "ring.seconds", "over 0 up to 86400"),
+        ('[server]\ntls_certificate = "a.pem"\n', 2, "server.tls_certificate and tls_key go together", ""),
+        ('[server]\nredirect_listen = "0.0.0.0:80"\n', 2, "is of no use without tls_certificate", ""),
+        (
+            '[server]\ntls_certificate = "a.pem"\ntls_key = "a.key"\nredirect_listen = "host:80"\n',
+            4,
+            "server.redirect_listen is not an IP address and a port",
+            "",
+        ),
         (
             "[[camera]]\nid = 'a'\nurl = 'rtsps://h/'\ntransport = 'udp'\n",
             4,
