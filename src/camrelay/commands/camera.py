@@ -28,7 +28,11 @@ _FIELDS = (
     click.option(
         "--tls-fingerprint", help="SHA-256 of the certificate of an rtsps:// camera, in hexadecimal."
     ),
-    click.option("--visibility", type=click.Choice([*Visibility]), help="Who may watch besides its owner."),
+    click.option(
+        "--visibility",
+        type=click.Choice([each.value for each in Visibility]),
+        help="Who may watch besides its owner.",
+    ),
 )
 
 
