@@ -68,7 +68,9 @@ async def test_the_command_line_adds_changes_and_removes_without_touching_others
     status, output, _ = await camrelay("camera", "list", *config)
     assert status == 0
     assert "The pier" in output
-    assert (await camrelay("camera", "change", *config, "pier", "--visibility", "public"))[0] == 0
+    change = ("camera", "change", *config, "pier", "--visibility", "public")
+    assert (await camrelay(*change))[0] == 1, "nobody confirmed it"
+    assert (await camrelay(*change, "--yes"))[0] == 0
     assert (await open_session(relay, "pier")).status == 201
     assert (await camrelay("camera", "remove", *config, "--yes", "pier"))[0] == 0
 

@@ -95,13 +95,21 @@ def add_camera(path: Path, camera_id: str, url: str, **fields: Any) -> None:
 @CONFIG
 @click.argument("camera_id")
 @click.option("--url", help="rtsp:// or rtsps://, without user and password.")
-def change_camera(path: Path, camera_id: str, **fields: Any) -> None:
+@click.option("--yes", is_flag=True, help="Make it public without being asked.")
+def change_camera(path: Path, camera_id: str, yes: bool, **fields: Any) -> None:
     """Change a registered camera; what is not named stays.
 
     \b
     Example:  camrelay camera change pier --visibility private
     """
-    ask(path, "PATCH", f"/v1/cameras/{camera_id}", _given(fields))
+    given = _given(fields)
+    if given.get("visibility") == Visibility.PUBLIC.value:
+        if not yes:
+            click.confirm(
+                "Everybody will see its picture, title and description. Make it public?", abort=True
+            )
+        given["confirm_public"] = True
+    ask(path, "PATCH", f"/v1/cameras/{camera_id}", given)
     click.echo(f"{camera_id} is changed")
 
 
