@@ -38,7 +38,7 @@ demo: $(RUNTIME) $(HLS_JS)
 	$(BIN)/camrelay demo $(ARGS)
 
 test: $(DEV) $(HLS_JS) $(RECORDED) lint types
-	$(PYTEST) --numprocesses 3 --dist worksteal -m 'not alone' $(ARGS) $(OR_NONE)
+	$(PYTEST) --numprocesses 4 --dist worksteal -m 'not alone' $(ARGS) $(OR_NONE)
 	$(PYTEST) -m alone $(ARGS) $(OR_NONE)
 
 coverage: $(DEV)

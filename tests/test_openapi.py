@@ -85,7 +85,7 @@ async def test_a_stranger_who_tries_everything_meets_no_fault(start_relay: Start
             "--max-examples",
             "10",
             "--max-time",
-            "20",
+            "10",
             "--seed",
             "1",
         ),

@@ -68,27 +68,25 @@ async def test_finding_is_for_managers(relay: Relay) -> None:
         assert (await post(relay, path, {}, token)).status == refused
 
 
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [
-        ({}, 400),
-        ({"url": "rtsp://127.0.0.1/x", "host": "127.0.0.1"}, 400),
-        ({"url": "rtsp://169.254.169.254/x"}, 422),
-        ({"url": "file:///etc/passwd"}, 422),
-        ({"url": "rtsp://0x7f000001/x"}, 422),
-        ({"host": "a b"}, 422),
-        ({"host": "127.0.0.1", "port": 0}, 400),
-        ({"hots": "127.0.0.1"}, 400),
-    ],
-    ids=str,
-)
-async def test_what_cannot_be_probed_is_refused(
-    start_relay: StartRelay, body: dict[str, object], status: int
-) -> None:
+REFUSED: list[tuple[dict[str, object], int]] = [
+    ({}, 400),
+    ({"url": "rtsp://127.0.0.1/x", "host": "127.0.0.1"}, 400),
+    ({"url": "rtsp://169.254.169.254/x"}, 422),
+    ({"url": "file:///etc/passwd"}, 422),
+    ({"url": "rtsp://0x7f000001/x"}, 422),
+    ({"host": "a b"}, 422),
+    ({"host": "127.0.0.1", "port": 0}, 400),
+    ({"hots": "127.0.0.1"}, 400),
+]
+
+
+async def test_what_cannot_be_probed_is_refused(start_relay: StartRelay) -> None:
     """Before anything is sent anywhere (abuse cases 43 and 44)."""
     relay = await start_relay({})
+    token = await manager(relay)
 
-    assert status == (await post(relay, "/v1/probe", body, await manager(relay))).status
+    for body, status in REFUSED:
+        assert (body, status) == (body, (await post(relay, "/v1/probe", body, token)).status)
 
 
 async def test_a_live_camera_is_reported_from_what_it_sends(relay: Relay) -> None:
