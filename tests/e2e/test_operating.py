@@ -121,7 +121,11 @@ async def test_ctrl_c_ends_the_demo_and_all_it_started(tmp_path: Path) -> None:
     ports = [f"--{name}={free_port()}" for name in ("port", "rtsp-port", "metrics-port")]
     ports.append(f"--webrtc-port={free_port(socket.SOCK_DGRAM)}")
     process = await asyncio.create_subprocess_exec(
-        *(*CAMRELAY, "demo", *ports), cwd=tmp_path, stdout=asyncio.subprocess.PIPE
+        *(*CAMRELAY, "demo", *ports),
+        cwd=tmp_path,
+        stdout=asyncio.subprocess.PIPE,
+        # Where the tests run in the background, Ctrl-C is ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     async with asyncio.timeout(60):
