@@ -28,6 +28,7 @@ async def relay(start_relay: StartRelay, gst_camera: GstCamera) -> Relay:
     return running
 
 
+@pytest.mark.alone
 async def test_chromium_plays_ll_hls_by_hls_js(relay: Relay, chromium: Browser) -> None:
     """100 pictures by blocking playlist reloads and parts, near to live, without a complaint."""
     watching = await Watching.open(chromium, relay.url(), "cam", "hls", await relay.token("cam"))

@@ -129,6 +129,7 @@ async def test_chromium_plays_without_gcm(chromium: Browser, monkeypatch: pytest
     assert found["packetsLost"] == 0
 
 
+@pytest.mark.alone
 async def test_gstreamer_plays(chromium: Browser) -> None:
     """Webrtcbin and libnice, with a GOP of ten seconds: no complaint, at live from the first moment on.
 

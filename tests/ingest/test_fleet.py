@@ -50,9 +50,12 @@ def add(fleet: Fleet, id: str, url: str, **camera: str) -> Recorder:
 def workers() -> list[int]:
     """Process ids of the workers this process has now, oldest first."""
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    return [
-        int(pid) for pid in children if b"camrelay.ingest.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
+    found = []
+    for pid in children:
+        with contextlib.suppress(FileNotFoundError):  # it ended since
+            if b"camrelay.ingest.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(int(pid))
+    return found
 
 
 def restarts(worker: str) -> float:
