@@ -21,6 +21,7 @@ class Life:
 
     def __init__(self) -> None:
         self.begun = asyncio.Event()
+        self.cut = asyncio.Event()
         self.ended = asyncio.Event()
         self.hangs_up = asyncio.Event()
         self.hangs_up.set()
@@ -33,6 +34,7 @@ class Life:
         try:
             await asyncio.Event().wait()
         finally:
+            self.cut.set()
             await self.hangs_up.wait()
             self.begun.clear()
             self.ended.set()
@@ -137,7 +139,7 @@ async def test_who_comes_while_it_hangs_up_gets_a_new_connection(
         await passed(life.begun)
         life.hangs_up.clear()
         first.end(EndReason.CLIENT_CLOSED)
-        await asyncio.sleep(20 * SHORT_S)
+        await passed(life.cut)
         demand.watch(viewer("v2"))
         assert life.count == 1
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from aiortc.sdp import SessionDescription
 
 from camrelay.simulate.options import Picture
 from camrelay.simulate.sdp import describe
+from camrelay.simulate.soundtrack import Tone
 
 
 def test_another_parser_reads_it() -> None:
@@ -26,3 +28,21 @@ def test_another_parser_reads_it() -> None:
     assert {"s=cam7", "a=control:*", "a=control:trackID=1", "a=framerate:25", "b=AS:2000"} <= set(
         text.split("\r\n")
     )
+
+
+@pytest.mark.parametrize(
+    ("tone", "lines"),
+    [
+        (
+            Tone("MPEG4-GENERIC/48000/1", 97, 48_000, 1024, (b"x",), "mode=AAC-hbr"),
+            ["m=audio 0 RTP/AVP 97", "a=rtpmap:97 MPEG4-GENERIC/48000/1", "a=fmtp:97 mode=AAC-hbr"],
+        ),
+        (Tone("PCMU/8000", 0, 8000, 160, (b"x",)), ["m=audio 0 RTP/AVP 0", "a=rtpmap:0 PCMU/8000"]),
+    ],
+    ids=["with a format", "without"],
+)
+def test_sound_is_a_second_stream(tone: Tone, lines: list[str]) -> None:
+    """Behind the video, with a track of its own; a format only where the codec has one."""
+    text = describe("cam7", Picture(), b"\x67\x4d\x40\x1f", b"\x68", tone).decode()
+
+    assert text.split("\r\n")[-len(lines) - 2 :] == [*lines, "a=control:trackID=2", ""]

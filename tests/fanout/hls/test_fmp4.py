@@ -78,6 +78,22 @@ class TestInitSection:
 
 
 class TestFragment:
+    def test_sound_stands_behind_the_pictures(self) -> None:
+        """A track fragment of its own, whose run begins where the data of the pictures ends."""
+        units = [b"one", b"second"]
+
+        data = fmp4.fragment(1, 0, [SAMPLE], fmp4.SoundRun(2, 5_000, 1024, units))
+
+        traf = data.rindex(b"traf")
+        track, duration = struct.unpack_from(">8xII", data, data.index(b"tfhd", traf))
+        (time,) = struct.unpack_from(">Q", data, data.index(b"tfdt", traf) + 8)
+        count, offset, *sizes = struct.unpack_from(">IiII", data, data.index(b"trun", traf) + 8)
+        assert (track, duration, time, count, sizes) == (2, 1024, 5_000, 2, [3, 6])
+        assert data[offset:] == b"onesecond"
+        assert data[offset - len(SAMPLE.data) : offset] == SAMPLE.data
+        (pictures,) = mp4.read_fragments(data, mp4.read_init(fmp4.init_section(PARAMS)))
+        assert pictures.samples == (mp4.Sample(3600, 6, True, 0),)
+
     def test_reads_back_as_it_was_written(self) -> None:
         """64-bit decode time, addressing from the moof, signed offsets, sync flags, data in order."""
         samples = [SAMPLE, fmp4.Sample(b"\0\0\0\1\x41", 3000, -7200, False)]

@@ -217,6 +217,13 @@ class TestAgain:
         assert stream.again(199 - RUN_PACKETS)
         assert stream.again(0) is None
 
+    def test_an_access_unit_of_several_runs_is_kept_once(self) -> None:
+        """Its packets are repeated, whichever run they went out in."""
+        stream = session(AEAD_AES_128_GCM).stream(FORM, 90_000)
+        sent = send(stream, packets_of(100, *[10] * (RUN_PACKETS + 2)))
+
+        assert [stream.again(sequence) for sequence in range(100, 102 + RUN_PACKETS)] == sent
+
     def test_what_was_never_sent_is_not_repeated(self) -> None:
         """Numbers before the first and after the last packet, and of a part that did not go out."""
         stream = session(AEAD_AES_128_GCM).stream(FORM, 90_000)
