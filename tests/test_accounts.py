@@ -200,7 +200,7 @@ async def test_case_23_what_was_given_before_a_new_password_is_void(site: Site, 
     assert cookies(anna)["camrelay"] != before
     assert await is_signed_in(anna)
     with pytest.raises(TokenRevoked):
-        site.gate.may_watch(make_request(token=token))
+        site.gate.permissions.may_watch(make_request(token=token))
 
 
 async def test_a_second_factor(site: Site, anna: Browser) -> None:

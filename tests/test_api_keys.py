@@ -81,7 +81,7 @@ async def test_a_key_opens_what_it_says_until_it_is_removed(house: House, databa
     with pytest.raises(ScopeDenied):
         await house.gate.authorize(request, "yard", Protocol.WEBRTC)
     with pytest.raises(AccessDenied):
-        house.gate.check_manager(request)
+        house.gate.permissions.check_manager(request)
 
     again = ApiKeys()
     await ApiKeyDesk(ApiKeyStore(database), again, house.gate).open()

@@ -120,7 +120,7 @@ class House:
         """The cameras that somebody may watch, as the gate tells the list of cameras."""
         request = make_request()
         remember(request, self.person(id))
-        may_watch = self.gate.may_watch(request)
+        may_watch = self.gate.permissions.may_watch(request)
         return {id for id, channel in self.lineup.channels.items() if may_watch(channel.camera)}
 
     async def watch(self, id: str, camera: str) -> Viewer:

@@ -73,7 +73,7 @@ class ApiKeyDesk:
 
     async def create(self, request: web.Request) -> web.Response:
         """A new key, shown this once."""
-        self._gate.check_manager(request)
+        self._gate.permissions.check_manager(request)
         wanted = await body(request, ApiKeyRequest)
         if wanted.cameras != (EVERY_CAMERA,) and not all(map(CAMERA_ID_PATTERN.fullmatch, wanted.cameras)):
             raise BadRequest('cameras are ids, or "*" alone')
@@ -96,12 +96,12 @@ class ApiKeyDesk:
 
     async def list_keys(self, request: web.Request) -> web.Response:
         """Every key without its secret."""
-        self._gate.check_manager(request)
+        self._gate.permissions.check_manager(request)
         return json_response(ApiKeyList(list(map(_view, self._keys))))
 
     async def remove(self, request: web.Request) -> web.Response:
         """Removes a key; what runs by it has ended before the answer."""
-        self._gate.check_manager(request)
+        self._gate.permissions.check_manager(request)
         id = request.match_info["key"]
         if not self._keys.remove(id):
             raise NotFound("no such key")

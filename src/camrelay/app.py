@@ -115,7 +115,12 @@ class App:
             hls_idle_timeout_s=options.hls.idle_timeout_s,
         )
         self._keeper = Keeper(
-            directory, options.audit, self._gate, self._log.append, self._gate.revoke, self._forget_account
+            directory,
+            options.audit,
+            self._gate.permissions,
+            self._log.append,
+            self._gate.revoke,
+            self._forget_account,
         )
         self._hls = HlsServer(options.hls, directory)
         self._webrtc = WebrtcServer(options.webrtc)
@@ -256,10 +261,10 @@ class App:
     def _routes(self) -> list[Route]:
         api = Api(
             lineup=self._lineup,
-            may_watch=self._gate.may_watch,
+            may_watch=self._gate.permissions.may_watch,
             open_session=self._gate.open_session,
-            manages=self._gate.manages,
-            adder=self._gate.adder,
+            manages=self._gate.permissions.manages,
+            adder=self._gate.permissions.adder,
             tier=self._accounts.tier_of,
             viewers=self._gate.viewers,
         )
@@ -276,7 +281,7 @@ class App:
             self._accounts,
             self._passwords,
             self._web_sessions,
-            check_manager=self._gate.check_manager,
+            check_manager=self._gate.permissions.check_manager,
             revoke=self._gate.revoke,
             remove_cameras=self._lineup.remove_all_of,
         )
@@ -284,8 +289,8 @@ class App:
             self._lineup,
             self._scout,
             self._decoder,
-            check_adder=self._gate.adder,
-            manages=self._gate.manages,
+            check_adder=self._gate.permissions.adder,
+            manages=self._gate.permissions.manages,
         )
         snapshots = Snapshots(self._decoder, self._hub)
         pages = Pages(registration=self._options.accounts.registration, origins=self._book.origins)
@@ -337,10 +342,11 @@ class App:
 
     def _record_routes(self) -> list[Route]:
         directory, desk = Path(self._options.store.directory), Desk()
+        guard = self._gate.permissions
         name_of = self._accounts.name
-        records = Records(directory, self._gate, self._lineup.camera, self._log.append, desk, name_of)
-        own = OwnRecord(directory, self._gate, self._keeper, desk, name_of)
-        numbers = UsageNumbers(directory, self._gate, self._lineup.camera, desk)
+        records = Records(directory, guard, self._lineup.camera, self._log.append, desk, name_of)
+        own = OwnRecord(directory, guard, self._keeper, desk, name_of)
+        numbers = UsageNumbers(directory, guard, self._lineup.camera, desk)
         return [*records.routes(), *own.routes(), *numbers.routes(), *self._keeper.routes()]
 
     async def _listen(

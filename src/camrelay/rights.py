@@ -114,7 +114,7 @@ class Rights:
 
     async def create_token(self, request: web.Request) -> web.Response:
         """A new grant token."""
-        self._gate.check_manager(request)
+        self._gate.permissions.check_manager(request)
         wanted = await body(request, TokenRequest)
         grant, raw = mint(
             self._keys,
@@ -129,19 +129,19 @@ class Rights:
 
     async def revoke(self, request: web.Request) -> web.Response:
         """Ends everything that hangs on one thing: a token, a key, an account, a tenant, a camera, …"""
-        self._gate.check_manager(request)
+        self._gate.permissions.check_manager(request)
         wanted = await body(request, RevocationRequest)
         return json_response(RevocationView(await self._gate.revoke(Handle(wanted.kind, wanted.id))))
 
     async def list_sessions(self, request: web.Request) -> web.Response:
         """Who is watching now, all cameras or the one that `camera` names."""
-        self._gate.check_manager(request)
+        self._gate.permissions.check_manager(request)
         camera = request.query.get("camera")
         return json_response(SessionList([x for x in self._gate.sessions() if camera in (None, x.camera)]))
 
     async def end_session(self, request: web.Request) -> web.Response:
         """Ends one media session. Its token still works: whoever holds it can begin another."""
-        self._gate.check_manager(request)
+        self._gate.permissions.check_manager(request)
         if not await self._gate.revoke(Handle(HandleKind.SESSION, request.match_info["session"])):
             raise NotFound("no such session")
         return web.Response(status=204)

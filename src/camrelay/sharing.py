@@ -266,7 +266,7 @@ class Sharing:
 
     def _own(self, request: web.Request) -> Camera:
         """The camera of a request, whose owner sends it; NotFound for everybody else."""
-        manages = self._gate.manages(request)
+        manages = self._gate.permissions.manages(request)
         camera = self._lineup.camera(request.match_info["camera"])
         if camera is None or not manages(camera):
             raise NotFound("no such camera")

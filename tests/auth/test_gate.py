@@ -448,43 +448,6 @@ async def test_a_flood_of_denials_is_a_few_lines_and_a_count(house: House) -> No
     assert (summary.type, summary.camera, summary.reason, summary.count) == (DENY, "*", "no_token", 900)
 
 
-@pytest.mark.parametrize(
-    ("grant", "cameras"),
-    [
-        (None, ["lobby"]),
-        ({}, ["door", "lobby"]),
-        ({"cameras": ("*",)}, ["door", "yard", "lobby"]),
-        ({"cameras": ("*",), "actions": (Action.SNAPSHOT,)}, ["lobby"]),
-    ],
-)
-async def test_which_cameras_are_listed(
-    house: House, grant: dict[str, Any] | None, cameras: list[str]
-) -> None:
-    """A list of cameras shows what the request could watch, and nothing else exists."""
-    reaches = house.gate.may_watch(make_request(token=None if grant is None else house.token(**grant)))
-    assert [camera.id for camera in CAMERAS.values() if reaches(camera)] == cameras
-    with pytest.raises(TokenMalformed):
-        house.gate.may_watch(make_request(token="x"))
-
-
-async def test_who_may_change_cameras(house: House) -> None:
-    """Only a grant for that, over every camera."""
-    manage = (Action.MANAGE,)
-    house.gate.check_manager(make_request(token=house.token(cameras=("*",), actions=manage)))
-    with pytest.raises(TokenMissing):
-        house.gate.check_manager(make_request())
-    for overrides in ({"actions": manage}, {"cameras": ("*",)}):
-        with pytest.raises(AccessDenied):
-            house.gate.check_manager(make_request(token=house.token(**overrides)))
-
-
-async def test_who_asks(house: House) -> None:
-    """By the name that the record has of them; nobody is nobody."""
-    assert house.gate.subject(make_request(token=house.token(subject="anna"))) == "anna"
-    with pytest.raises(TokenMissing):
-        house.gate.subject(make_request())
-
-
 async def test_a_flood_is_summed_up_once_a_minute(house: House) -> None:
     """Not only at the end of the server."""
     request = make_request()

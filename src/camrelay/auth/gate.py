@@ -19,20 +19,20 @@ from contextlib import contextmanager
 from aiohttp import web
 
 from camrelay import metrics
-from camrelay.auth.account import Account, SignedIn, may_add, owns, runs_relay
 from camrelay.auth.api_key import ApiKeys
 from camrelay.auth.client import address_prefix, agent_family, client_address, parse_networks
 from camrelay.auth.journal import Attempt, Journal
 from camrelay.auth.keys import KeyRing
 from camrelay.auth.lease import Handle, HandleKind
-from camrelay.auth.policy import Authority, decide, grant_manages
+from camrelay.auth.permission import Permissions
+from camrelay.auth.policy import Authority, decide
 from camrelay.auth.revocation import Revocation, RevocationFile
 from camrelay.auth.sent_away import SentAway
 from camrelay.auth.session import Client, MediaSession, OpenedSession, SessionInfo
 from camrelay.auth.sessions import Sessions
 from camrelay.auth.share import NOTHING_SHARED, Book
-from camrelay.auth.showing import check_site, token_in
-from camrelay.auth.token import CLOCK_SKEW_US, Grant
+from camrelay.auth.showing import check_site
+from camrelay.auth.token import CLOCK_SKEW_US
 from camrelay.auth.verifier import Verifier
 from camrelay.auth.websession import signed_in
 from camrelay.config import Auth, Camera
@@ -44,7 +44,6 @@ from camrelay.errors import (
     Overloaded,
     ScopeDenied,
     SessionEnded,
-    TokenMissing,
 )
 from camrelay.model import AccessEvent, Action, CameraId, EndReason, Protocol, Viewer
 
@@ -75,6 +74,9 @@ class Gate:
         trusted_proxies: addresses and networks whose X-Forwarded-For is believed.
         hls_idle_timeout_s: an HLS viewing without a request for this long is over.
         now, utc_us: the clocks, monotonic seconds and microseconds of UTC.
+
+    Attributes:
+        permissions: what requests may do besides watching.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class Gate:
         self._now = now
         self._utc_us = utc_us
         self._verifier = Verifier(options, lambda: keys.verification, api_keys)
+        self.permissions = Permissions(self._verifier, options, book, now, utc_us)
         self._journal = Journal(record, now, utc_us)
         self._sessions = Sessions(
             self._journal,
@@ -195,7 +198,7 @@ class Gate:
             return session is not None and session.camera == camera and session.hls is None
         found = self._cameras(camera)
         try:
-            return found is not None and self.may_watch(request)(found)
+            return found is not None and self.permissions.may_watch(request)(found)
         except AccessDenied:
             return False
 
@@ -247,78 +250,6 @@ class Gate:
         await self.revoke(Handle(HandleKind.SESSION, id))
         return True
 
-    def may_watch(self, request: web.Request) -> Callable[[Camera], bool]:
-        """Tells which cameras a request could watch: public ones, and those its grant or account reaches.
-
-        Raises:
-            TokenError: the request has a token that cannot be used.
-        """
-        grant, person = self._asker(request)
-        now_us = self._utc_us()
-
-        def reaches(camera: Camera) -> bool:
-            try:
-                decide(CameraId(camera.id), camera, Action.WATCH, grant, person, self._book, now_us)
-            except AccessDenied:
-                return False
-            return True
-
-        return reaches
-
-    def check_manager(self, request: web.Request) -> None:
-        """Passes a request of whoever runs this relay: a grant to manage every camera, or an operator.
-
-        Raises:
-            TokenError: there is no usable token, and nobody is signed in.
-            AccessDenied: there is, and does not allow that.
-        """
-        grant, person = self._asker(request)
-        if grant is None and person is None:
-            raise TokenMissing("no_token")
-        if not (grant_manages(grant) or (person is not None and runs_relay(person.account))):
-            raise AccessDenied("action_not_granted")
-
-    def manages(self, request: web.Request) -> Callable[[Camera], bool]:
-        """Tells which cameras a request may change: those of its grant to manage, or of its account.
-
-        Raises:
-            TokenError: there is no usable token, and nobody is signed in.
-        """
-        grant, person = self._asker(request)
-        if grant is None and person is None:
-            raise TokenMissing("no_token")
-        return lambda camera: (
-            grant_manages(grant, camera.id) or (person is not None and owns(person.account, camera))
-        )
-
-    def adder(self, request: web.Request) -> Account | None:
-        """Who adds a camera: an account that may, None for a grant to manage every camera.
-
-        Raises:
-            TokenError: there is no usable token, and nobody is signed in.
-            AccessDenied: there is, and does not allow that.
-        """
-        person = self._asker(request)[1]
-        if person is None:
-            self.check_manager(request)
-            return None
-        if not may_add(person.account):
-            raise AccessDenied("action_not_granted")
-        return person.account
-
-    def subject(self, request: web.Request) -> str:
-        """Who asks, as the record names them: an account's id, or a grant's subject, "" for one without.
-
-        Raises:
-            TokenError: there is no usable token, and nobody is signed in.
-        """
-        grant, person = self._asker(request)
-        if person is not None:
-            return person.account.id
-        if grant is None:
-            raise TokenMissing("no_token")
-        return grant.subject
-
     def sessions(self) -> list[SessionInfo]:
         """Every session that is alive, oldest first."""
         return self._sessions.infos()
@@ -369,7 +300,7 @@ class Gate:
     def _decide(self, request: web.Request, attempt: Attempt, action: Action) -> tuple[Authority, float]:
         """The authority of a request without a secret, and the monotonic second it ends at."""
         check_site(request, self._book.origins(attempt.camera))
-        raw, grant, deadline = self._token(request), None, math.inf
+        raw, grant, deadline = self.permissions.token(request), None, math.inf
         if raw is not None:
             grant, deadline = self._verifier.verify(raw, self._now(), self._utc_us())
             attempt.subject = grant.subject
@@ -391,15 +322,6 @@ class Gate:
     def _allowed(self, authority: Authority, deadline: float) -> tuple[Authority, float]:
         self._journal.allow(authority.method)
         return authority, deadline
-
-    def _asker(self, request: web.Request) -> tuple[Grant | None, SignedIn | None]:
-        raw = self._token(request)
-        if raw is None:
-            return None, signed_in(request)
-        return self._verifier.verify(raw, self._now(), self._utc_us())[0], None
-
-    def _token(self, request: web.Request) -> str | None:
-        return token_in(request, may_be_in_query=self._options.query_tokens)
 
     def _withdraw(self, revocation: Revocation, reason: EndReason) -> int:
         if revocation.kind in _LASTING:
