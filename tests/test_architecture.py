@@ -95,6 +95,7 @@ TOP = {
     "server",
     "places",
     "accounts",
+    "account_views",
     "administration",
     "api",
     "find",

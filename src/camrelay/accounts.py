@@ -11,21 +11,32 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from typing import Annotated
 
 import msgspec
 from aiohttp import web
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET
 
 from camrelay import config, metrics
 from camrelay.account_store import AccountStore
+from camrelay.account_views import (
+    ConfirmRequest,
+    LoginRequest,
+    MeChanges,
+    MeView,
+    PasswordRequest,
+    RegisterRequest,
+    TotpRequest,
+    TotpView,
+    WebSessionList,
+    account_view,
+    session_view,
+)
 from camrelay.auth.account import (
     FIRST_TENANT,
     Account,
     Invitation,
     Role,
     SignedIn,
-    WebSession,
     check_password,
     normalise_email,
     normalise_name,
@@ -51,107 +62,10 @@ from camrelay.errors import (
 )
 from camrelay.server import Handler, Route, body, json_response
 
-Text = Annotated[str, Meta(max_length=1024)]
-
 #: What authenticator apps show above the code.
 _ISSUER = "camrelay"
 
 logger = logging.getLogger("camrelay.auth")
-
-
-class LoginRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """POST /v1/login; `code` is that of the authenticator app, where the account has one."""
-
-    email: Text
-    password: Text
-    code: Text = ""
-
-
-class RegisterRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """POST /v1/accounts."""
-
-    email: Text
-    name: Text
-    password: Text
-    invitation: Text = ""
-
-
-class ConfirmRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """POST /v1/me/confirm."""
-
-    password: Text
-    code: Text = ""
-
-
-class MeChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """PATCH /v1/me; the address wants the password to have been given lately."""
-
-    name: Text | UnsetType = UNSET
-    email: Text | UnsetType = UNSET
-
-
-class PasswordRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """POST /v1/me/password."""
-
-    password: Text
-
-
-class TotpRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """PUT /v1/me/totp: the secret that POST gave, and a code that an app has made of it."""
-
-    secret: Annotated[str, Meta(pattern=r"^[A-Z2-7]{32}\Z")]
-    code: Text
-
-
-class TotpView(msgspec.Struct, frozen=True):
-    """A secret for an authenticator app; nothing is kept until a code of it comes back."""
-
-    secret: str
-    uri: str
-
-
-class AccountView(msgspec.Struct, frozen=True):
-    """An account. Times are microseconds of UTC."""
-
-    id: str
-    tenant: str
-    role: Role
-    tier: str
-    name: str
-    email: str
-    is_active: bool
-    created_us: int
-
-
-class MeView(msgspec.Struct, frozen=True):
-    """Whoever is signed in."""
-
-    account: AccountView
-    has_totp: bool
-    session: str
-    expires_us: int
-
-
-class WebSessionView(msgspec.Struct, frozen=True):
-    """A signed-in browser, as its owner sees it."""
-
-    id: str
-    is_this: bool
-    created_us: int
-    used_us: int
-    agent: str
-    network: str
-
-
-class WebSessionList(msgspec.Struct, frozen=True):
-    """Web sessions, newest first."""
-
-    sessions: list[WebSessionView]
-
-
-def account_view(account: Account) -> AccountView:
-    """An account as the API shows it."""
-    return AccountView(**msgspec.structs.asdict(account))
 
 
 def invitation_digest(code: str) -> bytes:
@@ -367,7 +281,7 @@ class Accounts:
         """Every browser that is signed in to the account, newest first."""
         person, now_us = _person(request), self._utc_us()
         sessions = await self._store.sessions(person.account.id)
-        views = [_session_view(each, person) for each in sessions if each.is_alive(now_us)]
+        views = [session_view(each, person) for each in sessions if each.is_alive(now_us)]
         return json_response(WebSessionList(views))
 
     async def end_session(self, request: web.Request) -> web.Response:
@@ -422,14 +336,3 @@ def _person(request: web.Request) -> SignedIn:
     if person is None:
         raise TokenMissing("not_signed_in")
     return person
-
-
-def _session_view(session: WebSession, person: SignedIn) -> WebSessionView:
-    return WebSessionView(
-        id=session.id,
-        is_this=session.id == person.session.id,
-        created_us=session.created_us,
-        used_us=session.used_us,
-        agent=session.agent,
-        network=session.network,
-    )

@@ -16,7 +16,8 @@ from aiohttp import web
 from msgspec import UNSET, Meta, UnsetType
 
 from camrelay.account_store import AccountStore
-from camrelay.accounts import AccountView, Text, account_view, invitation_digest
+from camrelay.account_views import AccountView, Text, account_view
+from camrelay.accounts import invitation_digest
 from camrelay.auth.account import (
     FIRST_TENANT,
     Account,
