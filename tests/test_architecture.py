@@ -58,6 +58,8 @@ CORES = {
     "fanout.webrtc.ice",
     "fanout.webrtc.sdp",
     "auth.account",
+    "auth.invitation",
+    "mail.letter",
     "auth.patience",
     "auth.token",
     "auth.totp",
@@ -69,6 +71,7 @@ CORES = {
     "auth.lease",
     "auth.client",
     "auth.flood",
+    "auth.jwks",
     "auth.verifier",
     "audit.record",
     "audit.chain",
@@ -105,6 +108,7 @@ TOP = {
     "usage",
     "rights",
     "sharing",
+    "invitations",
     "api_keys",
     "share_views",
     "snapshots",
@@ -119,7 +123,7 @@ TOP = {
     "__main__",
 }
 
-ROOMS = {"ingest", "fanout", "auth", "audit"}
+ROOMS = {"ingest", "fanout", "auth", "audit", "mail"}
 
 #: Modules that do or wait for something. A core knows none of them.
 IMPURE = {
@@ -141,11 +145,13 @@ KEEPERS = {
         "refusal_store",
         "account_store",
         "share_store",
+        "invitation_store",
         "api_key_store",
         "migrations.",
     },
     "alembic": {"database", "migrations."},
     "jwt": {"auth.token"},
+    "aiosmtplib": {"mail.transport"},
     "argon2": {"auth.password"},
     "jinja2": {"pages"},
     "click": {"cli", "commands."},

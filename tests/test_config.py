@@ -16,6 +16,7 @@ from camrelay.errors import ConfigError
 ROOT = Path(__file__).parent.parent
 SHIPPED = ROOT / "config" / "camrelay.toml"
 
+KEYS_URL = "[[auth.jwks]]\ntenant = 'hotel'\nurl"
 CAMERA = '[[camera]]\nid = "yard"\nurl = "rtsp://10.0.0.5/"\n'
 
 
@@ -65,6 +66,18 @@ def test_values_arrive() -> None:
             f"[[camera]]\nid = 'a'\nurl = 'rtsp://h/'\ntls_fingerprint = '{'0a' * 32}'\n",
             4,
             "camera.tls_fingerprint is for rtsps:// URLs",
+            "",
+        ),
+        (
+            f"{KEYS_URL} = 'http://hotel.example/keys'\n",
+            3,
+            "auth.jwks.url is no https:// URL, nor an http:// URL of this machine",
+            "",
+        ),
+        (
+            f"{KEYS_URL} = 'https://hotel.example/keys'\nkeep_s = 100\n",
+            4,
+            "auth.jwks.keep_s is under refresh_s",
             "",
         ),
         ("[auth]\nquery_tokens = 1\n", 2, "auth.query_tokens", "true or false"),
@@ -198,6 +211,43 @@ def test_split_address_refuses(listen: str) -> None:
     """Names would be looked up at some moment nobody chose."""
     with pytest.raises(ConfigError):
         split_address(listen)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://hotel.example/keys?version=2",
+        "https://[2001:db8::1]:8443/",
+        "http://localhost/keys",
+        "http://127.0.0.1:9000/keys",
+        "http://[::1]:9000/keys",
+    ],
+)
+def test_keys_are_fetched_unread_and_unchanged(url: str) -> None:
+    """Over TLS, or without leaving this machine."""
+    assert load(f"{KEYS_URL} = '{url}'\n").auth.jwks[0].url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "https://",
+        "https:///keys",
+        "https://hotel.example:port/",
+        "https://[::1/",
+        "https://user:password@hotel.example/",
+        "https://hotel.example/\u00e9",
+        "https://hotel.example/a b\u0007",
+        "http://127.0.0.1.hotel.example/",
+        "http://10.0.0.5/",
+        "file:///etc/passwd",
+    ],
+)
+def test_keys_come_from_nowhere_else(url: str) -> None:
+    """Whoever could change them on the way would watch."""
+    with pytest.raises(ConfigError, match=r"auth\.jwks\.url is no https://"):
+        load(f"{KEYS_URL} = {msgspec.json.encode(url).decode()}\n")
 
 
 def options() -> Iterator[tuple[str, str, object]]:

@@ -11,6 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -132,6 +133,18 @@ class TenantKey(_Section, frozen=True):
     public: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{43}\Z")]
 
 
+class TenantKeySet(_Section, frozen=True):
+    """[[auth.jwks]]: where a tenant's own backend publishes the keys that it signs grants with."""
+
+    tenant: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z")]
+    #: A JWK set (RFC 7517) at an https:// URL, or http:// on this machine.
+    url: Annotated[str, Meta(max_length=2000)]
+    #: How long it takes until a key that is published, or taken back, is noticed.
+    refresh_s: Annotated[int, Meta(ge=60, le=86_400)] = 300
+    #: How long the last keys are believed while none can be fetched; then the tenant's grants are refused.
+    keep_s: Annotated[int, Meta(ge=60, le=604_800)] = 3600
+
+
 class Auth(_Section, frozen=True):
     """[auth]: who may watch."""
 
@@ -147,6 +160,8 @@ class Auth(_Section, frozen=True):
     bind_network: bool = False
     #: Whose grants are believed besides the relay's own: the keys of tenants' own backends.
     key: tuple[TenantKey, ...] = ()
+    #: The same, where the backend publishes its keys. A key id is believed of the tenant named first.
+    jwks: tuple[TenantKeySet, ...] = ()
     #: Media sessions, running or not, that may exist at once.
     max_sessions: Annotated[int, Meta(ge=1)] = 20_000
 
@@ -160,6 +175,32 @@ class Accounts(_Section, frozen=True):
     registered_role: Literal["viewer", "owner"] = "viewer"
     #: Their tier, by its name; "" is no limit.
     registered_tier: Annotated[str, Meta(max_length=64)] = ""
+
+
+class Mail(_Section, frozen=True):
+    """[mail]: letters to people who are invited. Without `server` and `outbox` none are written."""
+
+    #: A mail server's name and port, such as "mail.cams.example:465".
+    server: str = ""
+    #: TLS from the first byte, by STARTTLS before anything is said, or none: for a server next door.
+    security: Literal["tls", "starttls", "none"] = "tls"
+    #: What the server wants to know, if it does; never sent without TLS.
+    username: str = ""
+    password: str = ""
+    #: A folder that gets letters as files instead, to try things out.
+    outbox: str = ""
+    #: The address that letters are from.
+    sender: str = ""
+    #: Where people find the relay, "https://cams.example". Links in letters begin with this and with nothing
+    #: that a request says.
+    site: str = ""
+    #: Letters that one account may have written in a day.
+    invitations_a_day: Annotated[int, Meta(ge=1, le=10_000)] = 20
+
+    @property
+    def enabled(self) -> bool:
+        """Whether letters are written."""
+        return bool(self.server or self.outbox)
 
 
 class Audit(_Section, frozen=True):
@@ -239,6 +280,7 @@ class Config(_Section, frozen=True):
     accounts: Accounts = Accounts()
     audit: Audit = Audit()
     store: Store = Store()
+    mail: Mail = Mail()
     camera: tuple[Camera, ...] = ()
 
 
@@ -248,9 +290,12 @@ SECRETS: tuple[Path, ...] = (
     ("store", "url"),
     ("webrtc", "ice_servers"),
     ("audit", "sinks"),
+    ("mail", "password"),
 )
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 
 def load(text: str, environment: Mapping[str, str] | None = None) -> Config:
@@ -299,6 +344,29 @@ def _misfit_of(camera: Camera) -> tuple[str, str] | None:
 
 def split_address(listen: str) -> tuple[str, int]:
     """The IP address and the port of an option such as "127.0.0.1:8080" or "[::]:8080".
+
+#: A site's origin (RFC 6454 §6.1); links must not be made of anything else.
+_SITE = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
+_SENDER = re.compile(r"[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+")
+_MAIL_SERVER = re.compile(r"[A-Za-z0-9.-]+:[0-9]{1,5}")
+
+
+def _misfit_of_mail(mail: Mail) -> tuple[str, str] | None:
+    """The option of [mail] that does not go with the others, and how; None when all is well."""
+    if not mail.enabled:
+        return None
+    if mail.server and mail.outbox:
+        return "outbox", "is instead of a server: choose one"
+    if mail.server and not _MAIL_SERVER.fullmatch(mail.server):
+        return "server", "is not a name and a port, such as mail.cams.example:465"
+    if not _SENDER.fullmatch(mail.sender):
+        return "sender", "has to be the address that letters are from"
+    if not _SITE.fullmatch(mail.site):
+        return "site", "has to be where people find the relay, such as https://cams.example"
+    if mail.security == "none" and mail.username:
+        return "security", "cannot be none with a username: the password would not be encrypted"
+    return None
+
 
     Raises:
         ConfigError: it is not that; port 0 means any free one.
@@ -363,12 +431,19 @@ def _contradictions(config: Config) -> Iterator[Fault]:
     if config.hls.segment_s > config.hls.target_duration_s:
         yield Fault(("hls", "segment_s"), "is over target_duration_s, the longest a segment may be")
     if config.audit.viewings_days > config.audit.acts_days:
+    if fault := _misfit_of_mail(config.mail):
+        yield Fault(("mail", fault[0]), fault[1])
         yield Fault(("audit", "viewings_days"), "is over acts_days: a purge must outlive what it purged")
     if config.ingest.backoff_min_s > config.ingest.backoff_max_s:
         yield Fault(("ingest", "backoff_min_s"), "is over backoff_max_s")
     seen: set[str] = set()
     for i, camera in enumerate(config.camera):
         if camera.id in seen:
+    for i, published in enumerate(config.auth.jwks):
+        if not _is_guarded(published.url):
+            yield Fault(("auth", "jwks", i, "url"), _UNGUARDED)
+        if published.keep_s < published.refresh_s:
+            yield Fault(("auth", "jwks", i, "keep_s"), "is under refresh_s: no key would last until the next")
             yield Fault(("camera", i, "id"), f"{camera.id!r} is taken by a camera above")
         seen.add(camera.id)
         if fault := _misfit_of(camera):
@@ -378,6 +453,21 @@ def _contradictions(config: Config) -> Iterator[Fault]:
 def _is_network(text: str) -> bool:
     try:
         ipaddress.ip_network(text, strict=False)
+_UNGUARDED = "is no https:// URL, nor an http:// URL of this machine, without user and password"
+
+
+def _is_guarded(text: str) -> bool:
+    """Whether nobody on the way reads or changes what is asked for at a URL."""
+    try:
+        url = urlsplit(text)
+        host, _ = url.hostname or "", url.port
+    except ValueError:
+        return False
+    if not host or "@" in url.netloc or not text.isascii() or not text.isprintable():
+        return False
+    return url.scheme == "https" or (url.scheme == "http" and host in _THIS_MACHINE)
+
+
     except ValueError:
         return False
     return True

@@ -47,6 +47,7 @@
     │   ├── Overloaded
     │   ├── TooManyRequests          from this client, or for everybody
     │   └── StoreUnavailable         the database does not answer
+    ├── MailFailed                   a letter that nobody has taken
     └── AuditError                   our own record
         ├── AuditUnavailable
         ├── BadRecord
@@ -236,6 +237,12 @@ class ScopeDenied(AccessDenied):
     code = "not_found"
 
 
+class BadKeySet(CamrelayError):
+    """What a tenant's backend publishes as its keys is no JWK set that can be believed."""
+
+    code = "bad_key_set"
+
+
 class SignInFailed(AccessDenied):
     """Whoever tries to sign in has not shown who they are. It says nothing about which accounts there are."""
 
@@ -368,6 +375,20 @@ class StoreUnavailable(NotReady):
     """The database does not answer."""
 
     code = "store_unavailable"
+
+
+class MailFailed(CamrelayError):
+    """A letter was not taken.
+
+    Attributes:
+        is_final: it would not be, however often it is tried.
+    """
+
+    code = "mail_failed"
+
+    def __init__(self, *, is_final: bool) -> None:
+        super().__init__("the letter was not taken")
+        self.is_final = is_final
 
 
 class AuditError(CamrelayError):

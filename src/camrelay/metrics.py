@@ -72,6 +72,10 @@ auth_decisions = _counter(
     "camrelay_auth_decisions_total", "Requests for media, allowed or denied.", "outcome", "reason"
 )
 sign_ins = _counter("camrelay_sign_ins_total", "Attempts to sign in, by how they ended.", "outcome")
+jwks_fetches = _counter(
+    "camrelay_jwks_fetches_total", "Key sets of tenants that were asked for.", "tenant", "outcome"
+)
+letters = _counter("camrelay_letters_total", "Attempts to send a letter, by how they ended.", "outcome")
 media_sessions = _gauge("camrelay_media_sessions", "Media sessions that are alive.")
 revocation = _histogram("camrelay_revocation_seconds", "From a revocation to the last viewing cut.")
 audit_records = _counter("camrelay_audit_records_total", "Access records made durable.", "class")

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auth_builders import KEYS, NOW_S, NOW_US, OTHER_KEY, SIGNING_KEY, make_grant
-from camrelay.auth.token import MAX_LENGTH, VerificationKey, sign, verify
+from camrelay.auth.token import MAX_LENGTH, VerificationKey, key_named_by, sign, verify
 from camrelay.config import Auth
 from camrelay.errors import (
     TokenError,
@@ -55,6 +55,25 @@ def forge(header: Any = HEADER, claims: Any = CLAIMS, key: Any = SIGNING_KEY) ->
 
 def check(raw: str, now_us: int = NOW_US) -> Any:
     return verify(raw, KEYS, OPTIONS, now_us)
+
+
+@pytest.mark.parametrize(
+    ("raw", "kid"),
+    [
+        (forge(), "k1"),
+        (forge(HEADER | {"kid": "../k1"}), "../k1"),
+        (forge({"alg": "EdDSA"}), None),
+        (forge(HEADER | {"kid": 5}), None),
+        (forge([]), None),
+        ("*.b.c", None),
+        ("a.b", None),
+        ("", None),
+        (forge() + "a" * MAX_LENGTH, None),
+    ],
+)
+def test_which_key_a_token_names(raw: str, kid: str | None) -> None:
+    """Whether there is such a key, and whether it signed, is judged elsewhere."""
+    assert key_named_by(raw) == kid
 
 
 def assert_refused(raw: str, error: type[TokenError], reason: str, now_us: int = NOW_US) -> None:

@@ -236,6 +236,10 @@ class Gate:
                 raise NotReady("the revocation holds now but could not be stored; repeat it") from None
         return ended
 
+    def cut(self, handle: Handle) -> int:
+        """Ends every session that hangs on `handle`, and returns how many. Others may begin by it."""
+        return self._sessions.revoke(handle, EndReason.REVOKED)
+
     async def send_away(self, id: str) -> bool:
         """Ends a session, and keeps its viewer from the camera for a while, unless it is their own.
 

@@ -11,7 +11,7 @@ import base64
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,13 +46,20 @@ class KeyRing:
 
     Args:
         tenants: keys that are believed besides, each for its tenant; they sign elsewhere.
+        published: the same, as they are fetched.
 
     Raises:
         ConfigError: a key that others can read, or that is none.
     """
 
-    def __init__(self, directory: Path, tenants: Iterable[TenantKey] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        tenants: Iterable[TenantKey] = (),
+        published: Callable[[], Mapping[str, VerificationKey]] = dict,
+    ) -> None:
         self._directory = directory
+        self._published = published
         self._tenants = {key.id: _tenant_key(key) for key in tenants}
         self._entries: list[_Entry] = []
         self._verification: dict[str, VerificationKey] = {}
@@ -75,13 +82,13 @@ class KeyRing:
     @property
     def verification(self) -> Mapping[str, VerificationKey]:
         """Every key whose grants are believed, by id."""
-        return self._verification
+        # Nobody else's key takes the place of one of ours, nor of one that stands in the configuration.
+        return {**self._published(), **self._verification}
 
     def refresh(self) -> None:
         """Reads the directory again. Blocks; may be called from any thread."""
         entries = [_read(path) for path in sorted(self._directory.glob("grant-*.pem"))]
         own = {key.kid: VerificationKey(key.private.public_key()) for _, _, key in entries}
-        # Nobody else's key takes the place of one of ours.
         self._verification = self._tenants | own
         self._entries = entries
 
