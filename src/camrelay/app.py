@@ -33,6 +33,7 @@ from camrelay.auth.gate import Gate
 from camrelay.auth.keys import KeyRing
 from camrelay.auth.lease import Handle, HandleKind
 from camrelay.auth.password import Passwords
+from camrelay.auth.remote_keys import RemoteKeys
 from camrelay.auth.revocation import RevocationFile
 from camrelay.auth.share import Book
 from camrelay.auth.websession import WebSessions
@@ -101,7 +102,10 @@ class App:
             EgressPolicy(options.egress).check,
             lambda: time.time_ns() // 1000,
         )
-        self._keys = KeyRing(directory / KEYS, options.auth.key)
+        self._remote_keys = RemoteKeys(
+            options.auth.jwks, lambda kid: self._gate.cut(Handle(HandleKind.KEY, kid))
+        )
+        self._keys = KeyRing(directory / KEYS, options.auth.key, self._remote_keys.believed)
         self._book, self._api_keys = Book(), ApiKeys()
         self._gate = Gate(
             options.auth,
@@ -183,6 +187,7 @@ class App:
             await self._sinks.start()
             self._lag = asyncio.create_task(loop_lag.watch())
             await self._gate.start()
+            self._remote_keys.start()
             if options.webrtc.enabled:
                 await self._webrtc.start()
             await self._fleet.start()
@@ -221,6 +226,7 @@ class App:
             async with asyncio.timeout(STOP_LIMIT_S - 0.5):
                 await self._keeper.stop()
                 await self._sinks.stop()
+                await self._remote_keys.close()
                 await self._gate.close(EndReason.SERVER_STOP)
                 await self._webrtc.stop()
                 for runner in self._runners:
@@ -329,6 +335,9 @@ class App:
                 Route(method, path, guarded(authorize, Protocol.WEBRTC, handler))
                 for method, path, handler in self._webrtc.routes()
             ]
+        if self._options.auth.jwks:
+            knowing = self._remote_keys.knowing
+            routes = [route._replace(handler=knowing(route.handler)) for route in routes]
         return routes
 
     async def _forget_account(self, subject: str) -> None:
