@@ -57,6 +57,7 @@ CORES = {
     "fanout.webrtc.sender",
     "fanout.webrtc.ice",
     "fanout.webrtc.sdp",
+    "fanout.webrtc.answer",
     "auth.account",
     "auth.invitation",
     "mail.letter",

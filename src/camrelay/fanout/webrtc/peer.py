@@ -30,10 +30,11 @@ from OpenSSL import SSL
 from camrelay import config, metrics
 from camrelay.errors import BadRtpPacket, BadStunMessage
 from camrelay.fanout.webrtc import rtcp
+from camrelay.fanout.webrtc.answer import Track, Transport, write_answer
 from camrelay.fanout.webrtc.caster import Caster
 from camrelay.fanout.webrtc.ice import Address, Agent
 from camrelay.fanout.webrtc.rtp import PacketFormat
-from camrelay.fanout.webrtc.sdp import Format, Offer, SoundFormat, Track, Transport, write_answer
+from camrelay.fanout.webrtc.sdp import Format, Offer, SoundFormat
 from camrelay.fanout.webrtc.sender import Sender
 from camrelay.fanout.webrtc.sound import Broadcast, Listener
 from camrelay.fanout.webrtc.srtp import export_bytes, server_session
