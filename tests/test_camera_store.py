@@ -16,6 +16,7 @@ CANARY = "S3cret-canary"
 CAMERA = config.Camera(
     id="gate",
     url="rtsp://192.0.2.1/live",
+    sub_url="rtsp://192.0.2.1/small",
     title="Gate",
     username="admin",
     password=CANARY,

@@ -134,6 +134,8 @@ def test_check_camera_says_which_option_is_wrong() -> None:
     """For cameras that come by the API."""
     with pytest.raises(ConfigError, match=r"^transport cannot be udp"):
         check_camera(Camera(id="a", url="RTSPS://192.168.1.2/", transport="udp"))
+    with pytest.raises(ConfigError, match=r"^transport cannot be udp"):
+        check_camera(Camera(id="a", url="rtsp://h/", sub_url="rtsps://h/", transport="udp"))
 
 
 def test_a_camera_prints_without_its_password() -> None:

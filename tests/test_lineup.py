@@ -13,6 +13,7 @@ from camrelay.camera_store import CameraStore
 from camrelay.database import Database
 from camrelay.errors import BadRequest, CameraExists, ConfigError, EgressDenied, NotFound
 from camrelay.lineup import Channel, Lineup
+from camrelay.model import Rendition
 from camrelay.sealing import Seal
 
 FIXED = config.Camera(id="door", url="rtsp://192.168.1.2/live")
@@ -104,7 +105,10 @@ async def test_a_step_of_visibility_is_told_and_leaves_the_stream_alone(lineup: 
     assert stage.events == ["+door", "+gate", "~gate", "~gate"]
 
 
-@pytest.mark.parametrize("change", [{"url": "rtsp://192.168.1.9/"}, {"visibility": "public"}])
+@pytest.mark.parametrize(
+    "change",
+    [{"url": "rtsp://192.168.1.9/"}, {"visibility": "public"}, {"sub_url": "rtsp://192.168.1.3/small"}],
+)
 async def test_a_new_way_to_the_camera_starts_it_anew(
     lineup: Lineup, stage: Stage, change: dict[str, object]
 ) -> None:
@@ -114,6 +118,21 @@ async def test_a_new_way_to_the_camera_starts_it_anew(
     await lineup.change("gate", change)
 
     assert stage.events == ["+door", "+gate", "-gate", "+gate"]
+
+
+async def test_a_second_stream_is_read_beside_the_first(lineup: Lineup) -> None:
+    """Under a name of its own, with the camera's account; where there is none, there is one stream."""
+    channel = await lineup.add(NEW)
+    assert channel.streams == [(NEW, channel.hub)]
+
+    channel = await lineup.change("gate", {"sub_url": "rtsp://192.168.1.3/small", "onvif_profile": "main"})
+
+    (main, hub), (sub, smaller) = channel.streams
+    assert (main.id, hub.rendition) == ("gate", Rendition.MAIN)
+    assert (sub.id, smaller.rendition) == ("gate/sub", Rendition.SUB)
+    assert (sub.url, sub.password) == ("rtsp://192.168.1.3/small", "S3cret")
+    assert sub.onvif_profile == ""
+    assert hub.camera == smaller.camera == "gate"
 
 
 async def test_removing_forgets_it(lineup: Lineup, stage: Stage, store: CameraStore) -> None:
@@ -135,6 +154,8 @@ async def test_removing_forgets_it(lineup: Lineup, stage: Stage, store: CameraSt
         (config.Camera(id="new", url="rtsps://192.168.1.3/", transport="udp"), ConfigError),
         (config.Camera(id="new", url="rtsp://127.0.0.1/"), EgressDenied),
         (config.Camera(id="new", url="rtsp://169.254.169.254/"), EgressDenied),
+        (config.Camera(id="new", url="rtsp://192.168.1.3/", sub_url="rtsp://127.0.0.1/"), EgressDenied),
+        (config.Camera(id="new", url="rtsp://192.168.1.3/", sub_url="small"), ConfigError),
     ],
 )
 async def test_what_may_not_be_registered_leaves_no_trace(

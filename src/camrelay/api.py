@@ -23,6 +23,18 @@ from camrelay.model import AudioCodec, CameraState
 from camrelay.server import Route, body, json_response
 
 
+class StreamView(msgspec.Struct, frozen=True):
+    """A camera's smaller stream: the state it is in by itself, and its picture."""
+
+    state: CameraState
+    reason: str
+    bit_rate_bps: int
+    codec: str | None
+    width: int | None
+    height: int | None
+    frame_rate: float | None
+
+
 class CameraView(msgspec.Struct, frozen=True):
     """One camera as the page sees it. Times are UTC microseconds; rates are bits and pictures per second."""
 
@@ -43,6 +55,8 @@ class CameraView(msgspec.Struct, frozen=True):
     width: int | None
     height: int | None
     frame_rate: float | None
+    #: None where there is none.
+    sub: StreamView | None
     #: Whether the asker may change and share it.
     may_manage: bool
 
@@ -57,6 +71,7 @@ class CameraChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """PATCH /v1/cameras/{id}: every field of a camera but its id, each optional."""
 
     url: str | UnsetType = UNSET
+    sub_url: str | UnsetType = UNSET
     title: Annotated[str, Meta(max_length=200)] | UnsetType = UNSET
     description: Annotated[str, Meta(max_length=2000)] | UnsetType = UNSET
     time_zone: str | UnsetType = UNSET
@@ -110,10 +125,10 @@ class Session(Protocol):
     def expires_us(self) -> int | None: ...
 
 
-def camera_view(camera: config.Camera, hub: Hub, viewers: int, *, may_manage: bool) -> CameraView:
+def camera_view(channel: Channel, viewers: int, *, may_manage: bool) -> CameraView:
     """What is known of a camera right now."""
-    status, params = hub.status, hub.params
-    is_live = status is not None and status.state is CameraState.LIVE
+    camera, status, params = channel.camera, channel.hub.status, channel.hub.params
+    stream = _stream_view(channel.hub)
     return CameraView(
         id=camera.id,
         title=camera.title or camera.id,
@@ -121,18 +136,33 @@ def camera_view(camera: config.Camera, hub: Hub, viewers: int, *, may_manage: bo
         time_zone=camera.time_zone,
         visibility=camera.visibility,
         connect=camera.connect,
-        state=status.state if status else CameraState.CONNECTING,
+        state=stream.state,
         since_us=status.since_us if status else 0,
-        reason=status.reason if status else "",
+        reason=stream.reason,
         retry_at_us=status.retry_at_us if status else None,
         viewers=viewers,
+        bit_rate_bps=stream.bit_rate_bps,
+        codec=stream.codec,
+        audio=params.audio.codec if params and params.audio else None,
+        width=stream.width,
+        height=stream.height,
+        frame_rate=stream.frame_rate,
+        sub=_stream_view(channel.sub) if channel.sub else None,
+        may_manage=may_manage,
+    )
+
+
+def _stream_view(hub: Hub) -> StreamView:
+    status, params = hub.status, hub.params
+    is_live = status is not None and status.state is CameraState.LIVE
+    return StreamView(
+        state=status.state if status else CameraState.CONNECTING,
+        reason=status.reason if status else "",
         bit_rate_bps=hub.ring.bit_rate_bps if is_live else 0,
         codec=params.rfc6381 if params else None,
-        audio=params.audio.codec if params and params.audio else None,
         width=params.width if params else None,
         height=params.height if params else None,
         frame_rate=params.frame_rate if params else None,
-        may_manage=may_manage,
     )
 
 
@@ -268,8 +298,7 @@ class Api:
         return lambda channel: self._view(channel, may_manage=manages(channel.camera))
 
     def _view(self, channel: Channel, *, may_manage: bool = True) -> CameraView:
-        viewers = self._viewers(channel.camera.id)
-        return camera_view(channel.camera, channel.hub, viewers, may_manage=may_manage)
+        return camera_view(channel, self._viewers(channel.camera.id), may_manage=may_manage)
 
 
 def _check_public_already(camera: config.Camera) -> None:

@@ -247,17 +247,19 @@ class App:
         await self._database.close()
 
     def _attach(self, channel: Channel) -> None:
-        camera, hub = channel.camera, channel.hub
-        hub.want_key_frame = partial(self._key_frames.want, camera)
-        if self._options.hls.enabled:
-            self._hls.attach(hub, is_public=camera.visibility == "public")
-        if self._options.webrtc.enabled:
-            self._webrtc.attach(hub)
-        self._fleet.add(camera, publish=hub.publish, status=hub.set_status, publish_sound=hub.publish_sound)
+        for stream, hub in channel.streams:
+            hub.want_key_frame = partial(self._key_frames.want, stream)
+            if self._options.hls.enabled:
+                self._hls.attach(hub, is_public=stream.visibility == "public")
+            if self._options.webrtc.enabled:
+                self._webrtc.attach(hub)
+            self._fleet.add(
+                stream, publish=hub.publish, status=hub.set_status, publish_sound=hub.publish_sound
+            )
 
     async def _detach(self, channel: Channel) -> None:
         await self._gate.revoke(Handle(HandleKind.CAMERA, channel.camera.id), EndReason.CAMERA_REMOVED)
-        await self._fleet.remove(channel.camera.id)
+        await asyncio.gather(*(self._fleet.remove(stream.id) for stream, _ in channel.streams))
         self._key_frames.forget(channel.camera.id)
         if self._options.hls.enabled:
             self._hls.detach(channel.hub.camera)

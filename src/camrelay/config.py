@@ -237,6 +237,8 @@ class Camera(_Section, frozen=True):
     id: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z")]
     #: rtsp:// or rtsps://, without user and password: those are fields of their own.
     url: str
+    #: A second, smaller stream of the camera, for viewers whose connection is slow. Empty: there is none.
+    sub_url: str = ""
     title: Annotated[str, Meta(max_length=200)] = ""
     description: Annotated[str, Meta(max_length=2000)] = ""
     #: IANA name of the camera's own time zone.
@@ -335,9 +337,10 @@ def check_camera(camera: Camera) -> None:
 
 def _misfit_of(camera: Camera) -> tuple[str, str] | None:
     """The option of a camera that contradicts another one, and how; None when all is well."""
-    if camera.url.lower().startswith("rtsps:") and camera.transport == "udp":
+    urls = [url.lower() for url in (camera.url, camera.sub_url) if url]
+    if camera.transport == "udp" and any(url.startswith("rtsps:") for url in urls):
         return "transport", "cannot be udp with an rtsps:// URL: datagrams would not be encrypted"
-    if camera.tls_fingerprint and not camera.url.lower().startswith("rtsps:"):
+    if camera.tls_fingerprint and not all(url.startswith("rtsps:") for url in urls):
         return "tls_fingerprint", "is for rtsps:// URLs; this camera shows no certificate"
     return None
 

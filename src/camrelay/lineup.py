@@ -16,21 +16,32 @@ from camrelay.camera_store import CameraStore
 from camrelay.errors import BadRequest, CameraExists, NotFound
 from camrelay.fanout.hub import Hub
 from camrelay.ingest.egress import EgressPolicy, parse_camera_url
-from camrelay.model import CameraId
+from camrelay.model import CameraId, Rendition, stream_name
 
 #: What a camera's stream, or who may have it, depends on; a change of anything else leaves viewers alone.
 _STREAM_FIELDS = (
-    *("url", "username", "password", "transport", "tls_fingerprint", "onvif_port", "onvif_profile"),
-    *("audio", "connect", "tenant", "owner"),
+    *("url", "sub_url", "username", "password", "transport", "tls_fingerprint", "onvif_port"),
+    *("onvif_profile", "audio", "connect", "tenant", "owner"),
 )
 
 
 class Channel:
-    """One camera of the relay: its options and its hub."""
+    """One camera of the relay: its options and its hubs. `sub` is of its smaller stream, None without one."""
 
     def __init__(self, camera: config.Camera, limits: config.Ring) -> None:
         self.camera = camera
         self.hub = Hub(CameraId(camera.id), limits)
+        self.sub = Hub(CameraId(camera.id), limits, Rendition.SUB) if camera.sub_url else None
+
+    @property
+    def streams(self) -> list[tuple[config.Camera, Hub]]:
+        """What there is to read, each under the name of its stream, and where it goes."""
+        if self.sub is None:
+            return [(self.camera, self.hub)]
+        name = stream_name(self.camera.id, Rendition.SUB)
+        # Its ONVIF profile is the main stream's.
+        smaller = msgspec.structs.replace(self.camera, id=name, url=self.camera.sub_url, onvif_profile="")
+        return [(self.camera, self.hub), (smaller, self.sub)]
 
 
 class Lineup:
@@ -140,7 +151,8 @@ class Lineup:
 
     def _check(self, camera: config.Camera) -> None:
         config.check_camera(camera)
-        self._egress.check_url(parse_camera_url(camera.url))
+        for url in filter(None, (camera.url, camera.sub_url)):
+            self._egress.check_url(parse_camera_url(url))
 
     def _registered(self, camera_id: str) -> Channel:
         if camera_id in self._fixed:

@@ -21,6 +21,18 @@ CameraId = NewType("CameraId", str)
 CAMERA_ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
+class Rendition(enum.StrEnum):
+    """Which of a camera's streams: the one it has anyway, or a smaller one beside it. Words of paths."""
+
+    MAIN = "main"
+    SUB = "sub"
+
+
+def stream_name(camera: str, rendition: Rendition) -> str:
+    """What a stream is called where each counts by itself: "door" the main one, then "door/sub"."""
+    return camera if rendition is Rendition.MAIN else f"{camera}/{rendition}"
+
+
 class Codec(enum.StrEnum):
     """What a video stream is made of."""
 

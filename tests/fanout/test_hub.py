@@ -144,9 +144,11 @@ class TestHub:
 
     def test_prints_what_it_is(self, hub: Hub) -> None:
         """The repr is made for logs."""
-        assert repr(hub) == "<Hub door no state yet, 0 outputs, <Ring 0 access units in 0 GOPs, 0 bytes>>"
+        assert (
+            repr(hub) == "<Hub door/main no state yet, 0 outputs, <Ring 0 access units in 0 GOPs, 0 bytes>>"
+        )
         hub.set_status(LIVE)
-        assert repr(hub).startswith("<Hub door live")
+        assert repr(hub).startswith("<Hub door/main live")
 
 
 class TestLive:

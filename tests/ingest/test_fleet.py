@@ -170,6 +170,20 @@ async def test_an_on_demand_camera_is_read_while_somebody_watches(simulator: Sim
         assert all(a.dts < b.dts for a, b in zip(rests.units, rests.units[1:], strict=False))
 
 
+async def test_a_viewing_of_an_on_demand_camera_reads_all_its_streams(simulator: Simulator) -> None:
+    """Players change over between them without being asked."""
+    async with running(config.Ingest(linger_s=1.0)) as fleet:
+        streams = [add(fleet, name, simulator.url(1), connect="on_demand") for name in ("rests", "rests/sub")]
+        camera = CameraId("rests")
+        viewer = Viewer(id="v", session="s", camera=camera, protocol=Protocol.HLS, subject="")
+        fleet.watch(viewer)
+        for stream in streams:
+            await stream.until_state(LIVE)
+        viewer.end(EndReason.CLIENT_CLOSED)
+        for stream in streams:
+            await stream.until_state(CameraState.STANDBY)
+
+
 async def test_a_camera_that_cannot_be_removed_in_time_costs_the_others_nothing(
     simulator: Simulator,
 ) -> None:

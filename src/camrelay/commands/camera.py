@@ -17,6 +17,7 @@ from camrelay.commands.probe import probe
 _HEAD: tuple[str, ...] = ("ID", "STATE", "SINCE", "PICTURE", "BIT RATE", "VIEWERS", "TITLE")
 
 _FIELDS = (
+    click.option("--sub-url", help="A second, smaller stream of the same camera, for slow connections."),
     click.option("--title", help="What people read."),
     click.option("--description", help="A sentence about what is to be seen."),
     click.option("--time-zone", help="IANA name of the camera's own time zone, such as Europe/Madrid."),
@@ -143,7 +144,10 @@ def _given(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _row(camera: dict[str, Any]) -> tuple[str, ...]:
     since = datetime.datetime.fromtimestamp(camera["since_us"] / 1e6).astimezone()
-    picture = f"{camera['width']}x{camera['height']}" if camera["width"] else "-"
+    sizes = [
+        f"{each['width']}x{each['height']}" for each in (camera, camera["sub"]) if each and each["width"]
+    ]
+    picture = " + ".join(sizes) or "-"
     rate = f"{camera['bit_rate_bps'] / 1e6:.1f} Mb/s" if camera["bit_rate_bps"] else "-"
     state = camera["state"] + (f" ({camera['reason']})" if camera["reason"] else "")
     return (

@@ -1,4 +1,4 @@
-"""One camera's meeting point: what arrives goes into the ring and to every output, in that order.
+"""The meeting point of a camera's stream: what arrives goes into the ring and to every output, in that order.
 
 The hub knows no protocol. Outputs are called synchronously and must be quick; one that raises is detached,
 logged and counted, so that it can hurt neither the camera nor the other outputs.
@@ -14,7 +14,15 @@ from typing import Protocol
 from camrelay import config, metrics
 from camrelay.errors import StreamNotReady
 from camrelay.fanout.ring import Ring
-from camrelay.model import AccessUnit, AudioUnit, CameraId, CameraState, CameraStatus, VideoParams
+from camrelay.model import (
+    AccessUnit,
+    AudioUnit,
+    CameraId,
+    CameraState,
+    CameraStatus,
+    Rendition,
+    VideoParams,
+)
 
 logger = logging.getLogger("camrelay.fanout")
 
@@ -38,18 +46,20 @@ class Output(Protocol):
 
 
 class Hub:
-    """Fans one camera out to its outputs.
+    """Fans one stream of a camera out to its outputs.
 
     Attributes:
         camera: whose access units these are.
+        rendition: and of which of its streams.
         ring: the last seconds of them.
         status: the camera's last known state, None before the first word from the source.
         params: of the newest access unit, None before the first one.
         want_key_frame: what to call when a viewer waits for one; the camera may be able to send one.
     """
 
-    def __init__(self, camera: CameraId, limits: config.Ring) -> None:
+    def __init__(self, camera: CameraId, limits: config.Ring, rendition: Rendition = Rendition.MAIN) -> None:
         self.camera = camera
+        self.rendition = rendition
         self.ring = Ring(limits.seconds, limits.max_bytes)
         self.status: CameraStatus | None = None
         self.params: VideoParams | None = None
@@ -149,4 +159,4 @@ class Hub:
 
     def __repr__(self) -> str:
         state = self.status.state if self.status else "no state yet"
-        return f"<Hub {self.camera} {state}, {len(self._outputs)} outputs, {self.ring!r}>"
+        return f"<Hub {self.camera}/{self.rendition} {state}, {len(self._outputs)} outputs, {self.ring!r}>"

@@ -25,7 +25,7 @@ from camrelay.ingest.budget import Budget
 from camrelay.ingest.demand import Demand
 from camrelay.ingest.egress import EgressPolicy
 from camrelay.ingest.source import Listener, Publish, PublishSound, Report, Source, Turnstile
-from camrelay.model import Viewer, void
+from camrelay.model import Rendition, Viewer, stream_name, void
 
 logger = logging.getLogger("camrelay.ingest")
 
@@ -112,10 +112,11 @@ class Fleet:
             self._cameras[camera.id].start()
 
     def watch(self, viewer: Viewer) -> None:
-        """Learns that a viewing runs: an on-demand camera is read as long as it does."""
-        camera = self._cameras.get(viewer.camera)
-        if camera is not None and camera.demand is not None:
-            camera.demand.watch(viewer)
+        """Learns that a viewing runs: all streams of an on-demand camera are read as long as it does."""
+        for rendition in Rendition:
+            camera = self._cameras.get(stream_name(viewer.camera, rendition))
+            if camera is not None and camera.demand is not None:
+                camera.demand.watch(viewer)
 
     async def remove(self, camera_id: str) -> None:
         """Hangs up on a camera and forgets it. Takes HANG_UP_S at most."""

@@ -51,7 +51,7 @@ class Served:
 
     def first_msn(self) -> int:
         """Of the oldest segment that is listed."""
-        return self.server._windows[CAMERA][0]._listing._entries[0].segment.msn
+        return self.server._presentations[CAMERA].window("main")._listing._entries[0].segment.msn
 
     def get(self, path: str, **options: object) -> aiohttp.client._RequestContextManager:
         """A request below the camera's path."""

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from camrelay import config
-from camrelay.fanout.hls import listing, parser
-from camrelay.fanout.hls.listing import Listing
-from camrelay.fanout.hls.playlist import MediaPlaylist
+from camrelay.fanout.hls import listing, parser, playlist
+from camrelay.fanout.hls.listing import Beside, Listing
+from camrelay.fanout.hls.playlist import MediaPlaylist, RenditionReport
 from camrelay.fanout.hls.segment import InitSection, Part, Segment
 from camrelay.model import CLOCK_RATE
 
@@ -217,14 +217,20 @@ class TestMedia:
         assert stream.listing.skippable == 0
 
 
-class TestMultivariant:
+def variant(stream: Stream) -> str:
+    """The lines of a stream in a multivariant playlist."""
+    found = stream.listing.variant("u", resolution=(640, 360), frame_rate=25.0)
+    return playlist.serialize_multivariant((found,))
+
+
+class TestVariant:
     def test_measures_the_bit_rate(self) -> None:
         """BANDWIDTH is the peak of any segment so far, AVERAGE-BANDWIDTH that of what is listed."""
         stream = Stream()
         stream.add_segment(size=2000)
         stream.add_segment(size=500)
 
-        text = stream.listing.multivariant("u", resolution=(640, 360), frame_rate=25.0)
+        text = variant(stream)
 
         assert text == (
             "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=32000,AVERAGE-BANDWIDTH=20000,"
@@ -236,13 +242,13 @@ class TestMultivariant:
         stream = Stream()
         stream.add_segment()
         stream.add_segment(init=OTHER, is_discontinuity=True)
-        text = stream.listing.multivariant("u", resolution=(1, 1), frame_rate=1.0)
+        text = variant(stream)
         assert 'CODECS="avc1.42e01e,avc1.64001f"' in text
 
         for _ in range(3):
             stream.add_segment(init=OTHER)
 
-        text = stream.listing.multivariant("u", resolution=(1, 1), frame_rate=1.0)
+        text = variant(stream)
         assert 'CODECS="avc1.42e01e"' in text
 
     def test_has_a_bit_rate_from_the_first_part_on(self) -> None:
@@ -250,7 +256,37 @@ class TestMultivariant:
         stream = Stream()
         stream.add_part(size=0)
 
-        assert "BANDWIDTH=1," in stream.listing.multivariant("u", resolution=(1, 1), frame_rate=1.0)
+        assert "BANDWIDTH=1," in variant(stream)
+
+
+class TestRenditions:
+    def test_reports_the_newest_part(self) -> None:
+        """LAST-MSN and LAST-PART, of an open segment and of a complete one (4.4.5.4)."""
+        stream = Stream()
+        stream.add_part()
+        assert stream.listing.report("u") == RenditionReport("u", FIRST, 0)
+        stream.add_segment(3)
+        assert stream.listing.report("u") == RenditionReport("u", FIRST, 3)
+
+    def test_lists_what_it_is_told_of_the_others(self) -> None:
+        """Their reports stand in its own playlist, and the longest PART-TARGET counts for PART-HOLD-BACK."""
+        stream = Stream()
+        stream.add_part()
+        report = RenditionReport("../sub/stream.m3u8", 7, 1)
+        beside = Beside((report,), PART_TARGET * 2)
+        text = stream.listing.media(skipped=0, part_target=PART_TARGET, next_part=1, beside=beside)
+        found = parser.parse_media(text)
+        assert found.reports == (report,)
+        assert found.control is not None
+        assert found.control.part_hold_back_s == 3.0
+
+    def test_begins_at_another_discontinuity(self) -> None:
+        """As long as nobody has seen a number."""
+        stream = Stream()
+        stream.listing.begin_at(9)
+        assert stream.listing.newest_discontinuity == 9
+        stream.add_part()
+        assert stream.playlist().discontinuity_sequence == 9
 
 
 class TestReload:

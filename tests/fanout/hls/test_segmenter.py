@@ -498,3 +498,30 @@ def test_sound_that_is_not_aac_is_not_announced() -> None:
     assert segmenter.init is not None
     assert segmenter.init.codecs == "avc1.64001e"
     assert b"soun" not in segmenter.init.data
+
+
+class TestOtherStreams:
+    def test_a_break_elsewhere_is_followed_at_the_next_key_frame(self) -> None:
+        """Once, with the decode times and the init section that there were; never between key frames."""
+        recorder = Recorder(config.Hls(segment_s=1.0, target_duration_s=2))
+        recorder.push(gops(2))
+        recorder.segmenter.break_at_key_frame()
+        recorder.push(gops(2, dts=4 * CLOCK_RATE, units=100))
+        recorder.push(gops(1, dts=12 * CLOCK_RATE))
+
+        broken = [segment for segment in recorder.segments if segment.is_discontinuity]
+        assert len(broken) == 1
+        assert broken[0].parts[0].is_independent
+        assert broken[0].init is recorder.segments[0].init
+        at = recorder.segments.index(broken[0])
+        assert at < len(recorder.segments) - 1
+
+    def test_a_break_of_its_own_is_enough(self) -> None:
+        """What was to be followed is done with the camera's own discontinuity."""
+        recorder = Recorder()
+        recorder.push(gops(2))
+        recorder.segmenter.break_at_key_frame()
+        recorder.push(gops(1, dts=40 * CLOCK_RATE, discontinuity=True))
+        recorder.push(gops(3, dts=42 * CLOCK_RATE))
+
+        assert sum(segment.is_discontinuity for segment in recorder.segments) == 1

@@ -12,12 +12,13 @@ import msgspec
 import pytest
 from multidict import CIMultiDictProxy
 
-from camrelay import metrics
+from camrelay import config, metrics
 from camrelay.errors import ConfigError
+from camrelay.fanout.hub import Hub
 from camrelay.fanout.webrtc import server as server_module
 from camrelay.fanout.webrtc.sdp import MAX_OFFER_BYTES
 from camrelay.fanout.webrtc.whep import Whep
-from camrelay.model import CameraState, CameraStatus, EndReason, Viewer
+from camrelay.model import CameraState, CameraStatus, EndReason, Rendition, Viewer
 from camrelay.simulate.options import Picture
 from stage import CAMERA, LIVE, Stage
 from whep_client import WhepClient, offer
@@ -64,9 +65,11 @@ async def ask(http: aiohttp.ClientSession, method: str, url: str, body: str = ""
         return Answer(response.status, response.headers, await response.text())
 
 
-async def post(http: aiohttp.ClientSession, body: str | None = None, **headers: str) -> Answer:
+async def post(
+    http: aiohttp.ClientSession, body: str | None = None, query: str = "", **headers: str
+) -> Answer:
     headers = {"Content_Type": "application/sdp", **headers}
-    return await ask(http, "POST", URL, offer() if body is None else body, **headers)
+    return await ask(http, "POST", URL + query, offer() if body is None else body, **headers)
 
 
 def fallbacks() -> float:
@@ -155,6 +158,25 @@ class TestPost:
             assert answer.status == 409
             assert int(answer.headers["Retry-After"]) > 0
             assert answer.code == "camera_not_live"
+
+    async def test_a_stream_is_chosen_by_its_name(self, stage: Stage, http: aiohttp.ClientSession) -> None:
+        """Without a name it is the main one; 404 for one that the camera has not, or that nobody has."""
+        smaller = Hub(CAMERA, config.Ring(), Rendition.SUB)
+        assert (await post(http, query="?rendition=sub")).status == 404
+        stage.server.attach(smaller)
+        smaller.set_status(LIVE)
+        for unit in stage.units:
+            smaller.publish(unit)
+
+        answers = [await post(http, query=query) for query in ("", "?rendition=main", "?rendition=sub")]
+        assert [answer.status for answer in answers] == [201, 201, 201]
+        assert (await post(http, query="?rendition=huge")).status == 404
+        casters = [peer._caster for peer in stage.server._peers.values()]
+        assert casters[0] is casters[1] is not casters[2]
+
+        stage.server.detach(CAMERA)
+        assert stage.server._peers == {}
+        stage.server.attach(stage.hub)
 
     async def test_a_camera_on_its_way_is_waited_for(self, stage: Stage, http: aiohttp.ClientSession) -> None:
         """An on-demand camera connects because of this request; a viewing that ends meanwhile is over."""

@@ -18,6 +18,7 @@ from aiohttp import hdrs, web
 from camrelay import config
 from camrelay.errors import BadRequest, NotFound
 from camrelay.fanout.hls.numbers import DiscontinuityNumbers
+from camrelay.fanout.hls.presentation import Presentation
 from camrelay.fanout.hls.response import Content, ReadyResponse, settled
 from camrelay.fanout.hls.waiting import Pending
 from camrelay.fanout.hls.window import PLAYLIST_NAME, Window
@@ -42,23 +43,29 @@ class HlsServer:
     def __init__(self, options: config.Hls, directory: Path | None = None) -> None:
         self._options = options
         self._numbers = DiscontinuityNumbers(directory)
-        self._windows: dict[CameraId, tuple[Window, Callable[[], None]]] = {}
+        self._presentations: dict[CameraId, Presentation] = {}
+        self._parts: dict[Window, Callable[[], None]] = {}
 
     def attach(self, hub: Hub, *, is_public: bool) -> None:
-        """Begins to serve a camera.
+        """Begins to serve a stream of a camera.
 
         Sequence numbers never go back for a viewer, neither over a restart nor when a camera is added again.
         Those of segments start at the unix time, as segments are rarer than one a second.
         """
+        presentation = self._presentations.get(hub.camera)
+        if presentation is None:
+            presentation = self._presentations[hub.camera] = Presentation(self._options, is_public=is_public)
+        unseen = presentation.unseen_discontinuity(hub.rendition)
         window = Window(
             hub.camera,
             self._options,
             is_public=is_public,
             first_msn=int(time.time()),
-            first_discontinuity=self._numbers.next(hub.camera),
-            discontinuity_listed=partial(self._numbers.seen, hub.camera),
-            stood_down=partial(self._begin_anew, hub, is_public=is_public),
+            first_discontinuity=self._numbers.next(hub.camera) if unseen is None else unseen,
+            discontinuity_listed=lambda _: self._numbers.seen(hub.camera, presentation.level()),
+            stood_down=partial(self.attach, hub, is_public=is_public),
             prefix=secrets.token_hex(4),
+            beside=partial(presentation.beside, hub.rendition),
         )
         detach, unhear = hub.attach(window), hub.hear(window.sound)
 
@@ -66,39 +73,41 @@ class HlsServer:
             detach()
             unhear()
 
-        self._windows[hub.camera] = (window, part)
+        self._parts[window] = part
+        before = presentation.put(hub.rendition, window)
+        if before is not None:
+            self._end(before)
 
     def detach(self, camera: CameraId) -> None:
         """Stops serving a camera."""
-        window, detach = self._windows.pop(camera)
-        detach()
-        window.close()
+        for window in self._presentations.pop(camera).windows:
+            self._end(window)
 
-    def _begin_anew(self, hub: Hub, *, is_public: bool) -> None:
-        self.detach(hub.camera)
-        self.attach(hub, is_public=is_public)
+    def _end(self, window: Window) -> None:
+        self._parts.pop(window)()
+        window.close()
 
     async def close(self) -> None:
         """Stops serving every camera, and returns when the sequence numbers are stored."""
-        for camera in list(self._windows):
+        for camera in list(self._presentations):
             self.detach(camera)
         await self._numbers.flush()
 
     @property
     def cameras(self) -> Collection[CameraId]:
         """The cameras that are served."""
-        return self._windows.keys()
+        return self._presentations.keys()
 
     def waiting(self, camera: CameraId) -> int:
         """How many requests wait for what this camera sends next."""
-        return self._windows[camera][0].waiting
+        return sum(window.waiting for window in self._presentations[camera].windows)
 
     def routes(self) -> list[tuple[str, str, Handler]]:
         """(method, path, handler) of everything below a media session's secret."""
         base = "/m/{secret}/{camera}"
         paths = {
             f"{base}/index.m3u8": self.multivariant,
-            f"{base}/main/{{name}}": self.media,
+            f"{base}/{{rendition:main|sub}}/{{name}}": self.media,
         }
         return [(method, path, handler) for path, handler in paths.items() for method in ("GET", "HEAD")]
 
@@ -106,20 +115,21 @@ class HlsServer:
         """GET index.m3u8.
 
         Raises:
-            StreamNotReady: as Window.multivariant.
+            StreamNotReady: as Presentation.multivariant.
             SessionEnded, Overloaded: as `settled`.
         """
-        return ReadyResponse(await settled(self._window(viewer).multivariant(), viewer), viewer)
+        return ReadyResponse(await settled(self._presentation(viewer).multivariant(), viewer), viewer)
 
     async def media(self, request: web.Request, viewer: Viewer) -> web.StreamResponse:
-        """GET main/{name}: the media playlist, an init section, a part or a segment.
+        """GET {rendition}/{name}: the media playlist, an init section, a part or a segment.
 
         Raises:
             as `find` and `settled`.
         """
         gzip = _accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, ""))
         url = request.rel_url
-        target = f"main/{url.raw_name}?{url.raw_query_string}".encode()
+        rendition = request.match_info["rendition"]
+        target = f"{rendition}/{url.raw_name}?{url.raw_query_string}".encode()
         return ReadyResponse(await settled(self.find(viewer, target, gzip=gzip), viewer), viewer)
 
     def find(self, viewer: Viewer, target: bytes, *, gzip: bool) -> Content | Pending[Content]:
@@ -134,25 +144,23 @@ class HlsServer:
             BadRequest: a directive is malformed, or names something too far ahead.
             StreamNotReady: as Window.reload.
         """
-        window = self._window(viewer)
+        rendition, _, name = target.partition(b"/")
+        window = self._presentation(viewer).window(rendition.decode())
         answer = window.answers.get((target, gzip))
         if answer is None:
-            answer = _find(window, target.decode(), gzip=gzip)
+            answer = _find(window, name.decode(), gzip=gzip)
             window.remember((target, gzip), answer)
         return answer
 
-    def _window(self, viewer: Viewer) -> Window:
+    def _presentation(self, viewer: Viewer) -> Presentation:
         try:
-            return self._windows[viewer.camera][0]
+            return self._presentations[viewer.camera]
         except KeyError:
             raise NotFound("no such camera") from None
 
 
 def _find(window: Window, target: str, *, gzip: bool) -> Content | Pending[Content]:
-    path, _, query = target.partition("?")
-    directory, _, name = path.partition("/")
-    if directory != "main":
-        raise NotFound("no such rendition")
+    name, _, query = target.partition("?")
     if name != PLAYLIST_NAME:
         return window.resource(name)
     directives = _directives(query)

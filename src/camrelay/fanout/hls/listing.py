@@ -6,6 +6,7 @@ The rules, with their numbers in draft-pantos-hls-rfc8216bis-22:
 - Parts are listed at most three TARGETDURATIONs from the end and stay fetchable for as long again [6.2.2].
 - A segment stays fetchable, from its first appearance, for its duration and the longest playlist's [6.2.2].
 - A discontinuity is counted when the segment that has it leaves [4.4.3.3].
+- PART-HOLD-BACK is three PART-TARGETs, the longest of the camera's streams [4.4.3.8].
 
 Names carry a prefix unlike any other listing's and a running number, and are never used again. Parts are
 numbered through all segments, so a hint at the next part is right whatever segment it will belong to.
@@ -14,6 +15,7 @@ numbered through all segments, so a hint at the next part is right whatever segm
 from __future__ import annotations
 
 from collections import deque
+from typing import NamedTuple
 
 from camrelay import config
 from camrelay.fanout.hls import playlist
@@ -26,6 +28,13 @@ MAX_BYTES = 80_000_000
 #: Players want parts within PART-HOLD-BACK of the end; these segments are more than that, and every line of a
 #: playlist is sent to every viewer several times a second.
 _SEGMENTS_WITH_PARTS = 3
+
+
+class Beside(NamedTuple):
+    """What a playlist says because of other streams: where they are, their longest PART-TARGET in ticks."""
+
+    reports: tuple[playlist.RenditionReport, ...] = ()
+    part_target: int = 0
 
 
 class _Entry:
@@ -91,6 +100,10 @@ class Listing:
         """The oldest segment that is still fetchable."""
         return self._retired[0][1] if self._retired else self._entries[0].segment
 
+    def begin_at(self, discontinuity_sequence: int) -> None:
+        """Numbers discontinuities from here on; only while nothing is listed."""
+        self._discontinuity_sequence = discontinuity_sequence
+
     def add(self, segment: Segment, part: Part, now: float) -> None:
         """Lists a part that was just added to its segment, and the segment with its first part."""
         entries = self._entries
@@ -149,7 +162,14 @@ class Listing:
         limit = self._end - self._skip_boundary_s * CLOCK_RATE
         return sum(entry.begin + entry.segment.duration < limit for entry in self._entries)
 
-    def media(self, *, skipped: int, part_target: int, next_part: int) -> str:
+    def media(
+        self,
+        *,
+        skipped: int,
+        part_target: int,
+        next_part: int,
+        beside: Beside = Beside(),  # noqa: B008 - nothing in it changes
+    ) -> str:
         """The media playlist of this moment, without its first `skipped` segments."""
         part_target_s = part_target / CLOCK_RATE
         frame = playlist.MediaPlaylist(
@@ -160,13 +180,14 @@ class Listing:
                 can_block_reload=True,
                 can_skip_until_s=self._skip_boundary_s,
                 hold_back_s=3.0 * self._target_s,
-                part_hold_back_s=3 * part_target_s,
+                part_hold_back_s=3 * max(part_target, beside.part_target) / CLOCK_RATE,
             ),
             media_sequence=self._entries[0].segment.msn,
             discontinuity_sequence=self._discontinuity_sequence,
             skipped_segments=skipped,
             segments=(),
             hints=(playlist.PreloadHint("PART", self.part_name(next_part)),),
+            reports=beside.reports,
         )
         texts = [playlist.serialize_head(frame)]
         for i, entry in enumerate(self._entries):
@@ -175,12 +196,16 @@ class Listing:
         texts.append(playlist.serialize_tail(frame))
         return "".join(texts)
 
-    def multivariant(self, uri: str, *, resolution: tuple[int, int], frame_rate: float) -> str:
-        """The multivariant playlist: one variant, its bit rates measured, its codecs listed [4.4.6.2]."""
+    def report(self, uri: str) -> playlist.RenditionReport:
+        """How far this playlist is, for those beside it [4.4.5.4]."""
+        return playlist.RenditionReport(uri, self.newest.msn, len(self.newest.parts) - 1)
+
+    def variant(self, uri: str, *, resolution: tuple[int, int], frame_rate: float) -> playlist.Variant:
+        """What the multivariant playlist says: bit rates measured, codecs listed [4.4.6.2]."""
         segments = [entry.segment for entry in self._entries]
         bits = 8 * sum(segment.size_bytes for segment in segments)
         average_bps = max(1, bits * CLOCK_RATE // sum(segment.duration for segment in segments))
-        variant = playlist.Variant(
+        return playlist.Variant(
             uri,
             bandwidth_bps=max(self._peak_bps, average_bps),
             average_bandwidth_bps=average_bps,
@@ -190,7 +215,6 @@ class Listing:
             resolution=resolution,
             frame_rate=round(frame_rate, 3),
         )
-        return playlist.serialize_multivariant((variant,))
 
     def init_name(self, init: InitSection) -> str:
         """Of an init section."""

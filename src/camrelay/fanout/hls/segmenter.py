@@ -89,6 +89,8 @@ class Segmenter:
         self._begins_with_key = False
         #: Whether the next segment begins with a DISCONTINUITY.
         self._is_break = False
+        #: Whether the next segment that begins with a key frame does so, too.
+        self._follows_break = False
         self._samples: list[fmp4.Sample] = []
         self._samples_bytes = 0
         self._part_duration = 0
@@ -133,6 +135,10 @@ class Segmenter:
         if self._sound is None or unit.params.codec is not AudioCodec.AAC:
             return True
         return self._sound.add(unit.pts - self._skipped, unit.data)
+
+    def break_at_key_frame(self) -> None:
+        """Begins the next segment that has a key frame first with a DISCONTINUITY: another stream broke."""
+        self._follows_break = True
 
     def add_gap(self) -> None:
         """Says that one PART-TARGET passed without media. What follows waits for a key frame."""
@@ -238,11 +244,14 @@ class Segmenter:
         if self._segment is not None and self._outgrows(self._segment.duration, au):
             self._complete(self._segment)
         if self._segment is None:
+            if au.is_key and self._follows_break:
+                self._is_break = True
             if not self._is_break:
                 error_us = (au.arrived_us - self._date_us()) // 8
                 self._date_base_us += max(-_MAX_DATE_STEP_US, min(error_us, _MAX_DATE_STEP_US))
             self._segment = self._new_segment(is_discontinuity=self._is_break)
-            self._is_break = False
+            if self._is_break:
+                self._is_break = self._follows_break = False
             self._segment_dts = au.dts
             self._begins_with_key = au.is_key
         self._part_clock = self._clock

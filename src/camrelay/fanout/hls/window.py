@@ -1,4 +1,4 @@
-"""One camera's HLS: takes access units from the hub, keeps the bytes of what is listed, wakes who waits.
+"""HLS of one stream: takes access units from the hub, keeps the bytes of what is listed, wakes who waits.
 
 Parts and segments get their response heads when they are made. Playlists are rendered when the first viewer
 asks for a version, once for all who ask. Who waits is told once the access unit is dealt with, in groups that
@@ -22,7 +22,8 @@ from camrelay.errors import (
     NotFound,
     StreamNotReady,
 )
-from camrelay.fanout.hls.listing import Listing
+from camrelay.fanout.hls.listing import Beside, Listing
+from camrelay.fanout.hls.playlist import RenditionReport, Variant
 from camrelay.fanout.hls.response import Content, content
 from camrelay.fanout.hls.segment import Part, Segment
 from camrelay.fanout.hls.segmenter import Segmenter
@@ -40,7 +41,7 @@ logger = logging.getLogger("camrelay.fanout")
 
 PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
 MEDIA_TYPE = "video/mp4"
-#: The one media playlist of a camera; everything it names lies beside it.
+#: The media playlist of a stream; everything it names lies beside it.
 PLAYLIST_NAME = "stream.m3u8"
 
 #: Requests of one camera that may wait at once. A player has one for the playlist and one for the next part.
@@ -56,7 +57,7 @@ _IDLE_TICK_S = 0.5
 
 
 class Window:
-    """What viewers of one camera can fetch; an output of its hub.
+    """What viewers of one stream can fetch; an output of its hub.
 
     Args:
         camera: whose.
@@ -69,6 +70,7 @@ class Window:
         stood_down: called when the camera goes to rest: what this window lists is not what its next viewer
             should begin with.
         prefix: of all names, unlike that of any other window.
+        beside: what playlists say because of the camera's other streams.
 
     Attributes:
         answers: what requests were answered since the newest part, for `remember`.
@@ -85,12 +87,14 @@ class Window:
         discontinuity_listed: Callable[[int], None],
         stood_down: Callable[[], None],
         prefix: str,
+        beside: Callable[[], Beside] = Beside,
     ) -> None:
         self.camera = camera
         self._target_s = options.target_duration_s
         self._is_public = is_public
         self._discontinuity_listed = discontinuity_listed
         self._stood_down = stood_down
+        self._beside = beside
         self._loop = asyncio.get_running_loop()
         self._listing = Listing(options, first_discontinuity, prefix)
         self._segmenter = Segmenter(
@@ -102,7 +106,10 @@ class Window:
         self.answers: dict[tuple[bytes, bool], Content | Pending[Content]] = {}
         self._is_changed = False
         self._is_live = True
-        self._is_away = False
+        #: Whether the camera is offline, as far as this stream knows.
+        self.is_away = False
+        #: When the first part was listed, on the loop's clock.
+        self.listing_since_s = math.inf
         #: Until then nothing more is logged of access units that are of no use.
         self._silent_until = 0.0
         #: Without a usable access unit until then, the camera's silence becomes a gap.
@@ -132,13 +139,13 @@ class Window:
     def status(self, status: CameraStatus) -> None:
         """Learns whether pictures are to be expected: without them, gaps begin at once."""
         self._is_live = status.state is CameraState.LIVE
-        self._is_away = status.state is CameraState.OFFLINE
+        self.is_away = status.state is CameraState.OFFLINE
         if not self._is_live:
             self._gap_at = min(self._gap_at, self._loop.time())
         if self._listing:
             if status.state is CameraState.STANDBY:
                 self._stood_down()
-        elif self._is_away:
+        elif self.is_away:
             self._tell(self._room.all(), StreamNotReady("the camera is not live"))
 
     def close(self) -> None:
@@ -156,19 +163,47 @@ class Window:
         if len(self.answers) < _MAX_ANSWERS:
             self.answers[request] = answer
 
-    def multivariant(self) -> Content | Pending[Content]:
-        """The multivariant playlist, as soon as there is a first part.
+    @property
+    def is_listing(self) -> bool:
+        """Whether there is a first part."""
+        return bool(self._listing)
 
-        Raises:
-            StreamNotReady: the camera is offline.
-        """
-        return self._render_multivariant() if self._listing else self._first_part(self._render_multivariant)
+    @property
+    def part_target(self) -> int:
+        """PART-TARGET in ticks, 0 until it is chosen."""
+        return self._segmenter.part_target
+
+    @property
+    def discontinuity(self) -> int:
+        """The discontinuity sequence number of the newest segment, or of the first one to come."""
+        return self._listing.newest_discontinuity
+
+    def catch_up(self, discontinuity: int) -> None:
+        """Comes up to a number that another stream has reached, one at the next key frame."""
+        if not self._listing:
+            self._listing.begin_at(discontinuity)
+        elif self.discontinuity < discontinuity:
+            self._segmenter.break_at_key_frame()
+
+    def report(self, uri: str) -> RenditionReport:
+        """How far the playlist is, for those of other streams."""
+        return self._listing.report(uri)
+
+    def variant(self, uri: str) -> Variant:
+        """What the multivariant playlist says of this stream."""
+        params = self._segmenter.params
+        assert params is not None
+        return self._listing.variant(
+            uri,
+            resolution=(params.width, params.height),
+            frame_rate=CLOCK_RATE / self._segmenter.step,
+        )
 
     def media(self, *, gzip: bool, skip: bool = False) -> Content | Pending[Content]:
         """The media playlist of this moment, as soon as there is a first part; a delta update if wanted.
 
         Raises:
-            StreamNotReady: as `multivariant`.
+            StreamNotReady: the camera is offline.
         """
         make = partial(self._playlist, skip, gzip, max(1, self._target_s // 2))
         return make() if self._listing else self._first_part(make)
@@ -189,7 +224,7 @@ class Window:
             raise BadRequest("_HLS_msn or _HLS_part is too far ahead")
         if self._listing.has(msn, part):
             return make()
-        return self._expect(lambda: self._listing.has(msn, part), make)
+        return self.expect(lambda: self._listing.has(msn, part), make)
 
     def resource(self, name: str) -> Content | Pending[Content]:
         """An init section, part or segment; the part that is hinted at as soon as it is there (§6.2.6).
@@ -199,7 +234,7 @@ class Window:
         """
         number = self._segmenter.next_part
         if name not in self._contents and name == self._listing.part_name(number):
-            return self._expect(lambda: self._segmenter.next_part > number, partial(self._made, name))
+            return self.expect(lambda: self._segmenter.next_part > number, partial(self._made, name))
         return self._made(name)
 
     def _made(self, name: str) -> Content:
@@ -209,17 +244,18 @@ class Window:
             raise NotFound("no such part, segment or init section") from None
 
     def _first_part(self, make: Callable[[], Content]) -> Pending[Content]:
-        if self._is_away:
+        if self.is_away:
             raise StreamNotReady("the camera is not live")
-        return self._expect(lambda: bool(self._listing), make)
+        return self.expect(lambda: bool(self._listing), make)
 
-    def _expect(self, is_met: Callable[[], bool], make: Callable[[], Content]) -> Pending[Content]:
+    def expect(self, is_met: Callable[[], bool], make: Callable[[], Content]) -> Pending[Content]:
         """What comes when the condition holds, given up after three TARGETDURATIONs (rfc8216bis §6.2.5.2)."""
         return Pending(self._room, is_met, make, self._loop.time() + 3 * self._target_s)
 
     def _part_added(self, segment: Segment, part: Part) -> None:
         now = self._loop.time()
         self._listing.add(segment, part, now)
+        self.listing_since_s = min(self.listing_since_s, now)
         if segment.is_discontinuity and len(segment.parts) == 1:
             self._discontinuity_listed(self._listing.newest_discontinuity)
         self._add(self._listing.init_name(segment.init), (segment.init.data,))
@@ -298,19 +334,12 @@ class Window:
             self._playlists[key] = self._render(*key)
         return self._playlists[key]
 
-    def _render_multivariant(self) -> Content:
-        params = self._segmenter.params
-        assert params is not None
-        text = self._listing.multivariant(
-            f"main/{PLAYLIST_NAME}",
-            resolution=(params.width, params.height),
-            frame_rate=CLOCK_RATE / self._segmenter.step,
-        )
-        return content(PLAYLIST_TYPE, (text.encode(),), self._cache_control(self._target_s))
-
     def _render(self, skipped: int, gzip: bool, max_age_s: int) -> Content:
         text = self._listing.media(
-            skipped=skipped, part_target=self._segmenter.part_target, next_part=self._segmenter.next_part
+            skipped=skipped,
+            part_target=self._segmenter.part_target,
+            next_part=self._segmenter.next_part,
+            beside=self._beside(),
         )
         headers = [self._cache_control(max_age_s), "Vary: Accept-Encoding"]
         body = text.encode()

@@ -1,11 +1,19 @@
-"""The WebRTC output as the relay sees it: one port, one caster per camera, the peers of all of them."""
+"""The WebRTC output as the relay sees it: one port, one caster per stream, the peers of all of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from camrelay import config, metrics
-from camrelay.errors import NegotiationFailed, Overloaded, SessionEnded, StreamNotReady, TooManyRequests
+from camrelay.errors import (
+    NegotiationFailed,
+    NotFound,
+    Overloaded,
+    SessionEnded,
+    StreamNotReady,
+    TooManyRequests,
+)
 from camrelay.fanout.hub import Hub
 from camrelay.fanout.webrtc.caster import Caster
 from camrelay.fanout.webrtc.peer import Certificate, Peer
@@ -22,6 +30,15 @@ from camrelay.model import CameraId, EndReason, Viewer, void
 MAX_JOINING = 256
 
 
+class _Stream(NamedTuple):
+    """A stream of a camera, and what takes it away from its viewers."""
+
+    hub: Hub
+    caster: Caster
+    broadcast: Broadcast
+    detach: Callable[[], None]
+
+
 class WebrtcServer:
     """Everything WebRTC of one relay process.
 
@@ -35,7 +52,7 @@ class WebrtcServer:
         self._turns = Turns()
         self._certificate = Certificate.generateCertificate()
         self._hosts: tuple[str, ...] = ()
-        self._cameras: dict[str, tuple[Hub, Caster, Broadcast, Callable[[], None]]] = {}
+        self._cameras: dict[str, dict[str, _Stream]] = {}
         self._peers: dict[str, Peer] = {}
         self._whep = Whep(self._open, self._find, options.ice_servers)
 
@@ -55,7 +72,7 @@ class WebrtcServer:
         self._port.close()
 
     def attach(self, hub: Hub) -> None:
-        """Offers a camera to viewers."""
+        """Offers a stream of a camera to viewers."""
         caster = Caster(hub, self._port, self._turns, self._options)
         broadcast = Broadcast(hub, self._port, self._turns)
         detach, unhear = hub.attach(caster), hub.hear(broadcast.hear)
@@ -64,7 +81,8 @@ class WebrtcServer:
             detach()
             unhear()
 
-        self._cameras[hub.camera] = (hub, caster, broadcast, part)
+        streams = self._cameras.setdefault(hub.camera, {})
+        streams[hub.rendition] = _Stream(hub, caster, broadcast, part)
 
     def detach(self, camera: CameraId) -> None:
         """Takes a camera away from its viewers."""
@@ -79,21 +97,25 @@ class WebrtcServer:
         return self._whep.open_routes()
 
     def _remove(self, camera: str, reason: EndReason) -> None:
-        _, caster, broadcast, detach = self._cameras.pop(camera)
-        detach()
+        streams = self._cameras.pop(camera).values()
+        for stream in streams:
+            stream.detach()
         for peer in [peer for peer in self._peers.values() if peer.camera == camera]:
             peer.end(reason)
-        caster.close()
-        broadcast.close()
+        for stream in streams:
+            stream.caster.close()
+            stream.broadcast.close()
 
-    async def _open(self, camera: CameraId, offer_text: bytes, viewer: Viewer) -> Peer:
+    async def _open(self, camera: CameraId, rendition: str, offer_text: bytes, viewer: Viewer) -> Peer:
         offer = parse_offer(offer_text)
         if camera not in self._cameras:
             raise StreamNotReady("the camera has no live picture")
-        await self._cameras[camera][0].live()
+        if rendition not in self._cameras[camera]:
+            raise NotFound("no such rendition")
+        await self._cameras[camera][rendition].hub.live()
         if viewer.end_reason is not None:
             raise SessionEnded(viewer.end_reason)
-        hub, caster, broadcast, _ = self._cameras[camera]
+        hub, caster, broadcast, _ = self._cameras[camera][rendition]
         if hub.params is None:
             raise StreamNotReady("the camera has no live picture")
         if reason := refusal(hub.params):

@@ -23,7 +23,7 @@ from camrelay.errors import (
     PreconditionFailed,
 )
 from camrelay.fanout.webrtc.sdp import MAX_OFFER_BYTES
-from camrelay.model import CameraId, EndReason, Viewer
+from camrelay.model import CameraId, EndReason, Rendition, Viewer
 
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
@@ -65,7 +65,7 @@ class Whep:
     """The handlers.
 
     Args:
-        open: makes a peer of a camera, an offer and a viewer, or raises why not.
+        open: makes a peer of a camera, one of its renditions, an offer and a viewer, or raises why not.
         find: a peer by camera and resource name.
         ice_servers: STUN and TURN URLs for viewers, as configured.
 
@@ -75,7 +75,7 @@ class Whep:
 
     def __init__(
         self,
-        open: Callable[[CameraId, bytes, Viewer], Awaitable[Resource]],
+        open: Callable[[CameraId, str, bytes, Viewer], Awaitable[Resource]],
         find: Callable[[str, str], Resource | None],
         ice_servers: Sequence[str],
     ) -> None:
@@ -99,9 +99,10 @@ class Whep:
         return found
 
     async def post(self, request: web.Request, viewer: Viewer) -> web.Response:
-        """Answers an offer: 201, with the resource in Location."""
+        """Answers an offer: 201, with the resource in Location. `?rendition=` chooses a stream."""
+        rendition = request.query.get("rendition", Rendition.MAIN)
         try:
-            peer = await self._open(viewer.camera, await _body(request, SDP), viewer)
+            peer = await self._open(viewer.camera, rendition, await _body(request, SDP), viewer)
         except CamrelayError:
             viewer.end(EndReason.NOT_STARTED)
             raise
