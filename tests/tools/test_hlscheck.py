@@ -15,9 +15,11 @@ from builders import make_gop
 from camrelay import config
 from camrelay.errors import BadRequest, CamrelayError, NotFound
 from camrelay.fanout.hls.response import Content, settled
+from camrelay.fanout.hub import Hub
+from camrelay.model import Rendition
 from camrelay.tools import hlscheck
 from camrelay.tools.hlscheck import check, report
-from fanout.hls.serving import Served, serve
+from fanout.hls.serving import CAMERA, Served, serve
 
 #: A window long enough for delta updates, of the shortest segments.
 OPTIONS = config.Hls(part_ms=100, target_duration_s=1, segment_s=1.0, window_segments=9)
@@ -65,6 +67,29 @@ async def test_a_good_server_breaks_nothing() -> None:
     assert run.segments >= 8
     assert "FIGURE hls_rule_failures 0" in text
     assert "/m/" not in text
+
+
+class _Copy:
+    """An output that plays a stream to another hub."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.access_unit = hub.publish
+        self.status = hub.set_status
+
+
+async def test_every_variant_is_followed() -> None:
+    """Both streams of a camera, with the reports that each makes of the other."""
+    async with live() as served:
+        smaller = Hub(CAMERA, config.Ring(), Rendition.SUB)
+        served.server.attach(smaller, is_public=False)
+        for au in make_gop(0, units=225):
+            smaller.publish(au)
+        served.hub.attach(_Copy(smaller))
+
+        run = await check(f"{served.url}/index.m3u8", {}, seconds=2.5)
+
+    assert run.failures == []
+    assert run.versions > 30
 
 
 def answer(body: bytes, **headers: str) -> web.Response:

@@ -1,6 +1,6 @@
 """Follows a live camera as a low-latency player does and checks every rule of the conformance list.
 
-`python -m camrelay.tools.hlscheck URL` records every version of the media playlist, every part and segment,
+`python -m camrelay.tools.hlscheck URL` records every version of each media playlist, every part and segment,
 asks what players may ask, and fetches again what must still be there. It ends with one line a broken rule and
 `FIGURE hls_rule_failures N`. The URL may redirect, and may be a capability: nothing that is printed holds it.
 """
@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
+from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
@@ -31,6 +32,7 @@ from camrelay.tools.hlsrules import (
     read_media,
     read_multivariant,
 )
+from camrelay.tools.hlsvariants import Variants
 
 #: A playlist reload blocks for a part, or in the worst case for three TARGETDURATIONs.
 _ANSWER_S = 70.0
@@ -44,17 +46,33 @@ _BEFORE_DEADLINE_S = 0.7
 _EXAMPLES = 3
 
 
+class Outcome(NamedTuple):
+    """What a run came to: how many versions, segments and parts were checked, and the broken rules."""
+
+    versions: int
+    segments: int
+    parts: int
+    failures: list[Failure]
+
+
 class Check:
-    """One run against one camera.
+    """One run against one variant of a camera.
+
+    Args:
+        url: of the multivariant playlist.
+        place: which variant it is there, from 0.
+        variants: what is known of all of them.
 
     Attributes:
         versions, segments, parts: how many were checked.
         failures: broken rules in the order they were seen.
     """
 
-    def __init__(self, client: Client, url: str) -> None:
+    def __init__(self, client: Client, url: str, place: int, variants: Variants) -> None:
         self._client = client
         self._url = url
+        self._place = place
+        self._variants = variants
         self._media_url = ""
         self._others = 0
         self._history = History()
@@ -126,6 +144,7 @@ class Check:
         self.versions += 1
         self._add(check_media(playlist, text, other_playlists=self._others))
         self._add(self._history.add(playlist, fetched.at))
+        self._add(self._variants.add(self._media_url, playlist, fetched.at))
         self._fetch_new(playlist)
         self._check_removed()
         return playlist
@@ -195,7 +214,7 @@ class Check:
         fetched, variants, failures = await self._enter()
         self._add(check_text(fetched, urlsplit(self._url).path))
         self._add(failures)
-        self._add(self._media.check_variants(variants, self._maps))
+        self._add(self._media.check_variants(variants[self._place :][:1], self._maps))
 
     async def _enter(self) -> tuple[Fetched, tuple[Variant, ...], list[Failure]]:
         """Reads the multivariant playlist, and learns where the media playlist is."""
@@ -203,10 +222,15 @@ class Check:
         if fetched.status != 200:
             raise NotServed(f"status {fetched.status}")
         variants, failures = read_multivariant(fetched.body.decode(errors="replace"))
-        if variants:
-            self._media_url = urljoin(fetched.url, variants[0].uri)
+        if len(variants) > self._place:
+            self._media_url = urljoin(fetched.url, variants[self._place].uri)
             self._others = len({variant.uri for variant in variants}) - 1
         return fetched, variants, failures
+
+    async def count(self) -> int:
+        """How many variants the camera has."""
+        _, variants, _ = await self._enter()
+        return len(variants)
 
     def _add(self, failures: Iterable[Failure]) -> None:
         self.failures += failures
@@ -235,8 +259,8 @@ def _uris(segment: Segment) -> list[str]:
     return [part.uri for part in segment.parts] + ([segment.uri] if segment.uri else [])
 
 
-async def check(url: str, headers: dict[str, str], *, seconds: float, versions: int | None = None) -> Check:
-    """Checks a camera's multivariant playlist and everything below it.
+async def check(url: str, headers: dict[str, str], *, seconds: float, versions: int | None = None) -> Outcome:
+    """Checks a camera's multivariant playlist and everything below it, all variants at the same time.
 
     Raises:
         aiohttp.ClientError, TimeoutError: the server is not there.
@@ -244,12 +268,24 @@ async def check(url: str, headers: dict[str, str], *, seconds: float, versions: 
     timeout = aiohttp.ClientTimeout(total=_ANSWER_S)
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(timeout=timeout, connector=connector, auto_decompress=False) as session:
-        run = Check(Client(session, headers), url)
-        await run.run(seconds=seconds, versions=versions)
-        return run
+        client, variants = Client(session, headers), Variants()
+        places = range(await Check(client, url, 0, variants).count() or 1)
+        checks = [Check(client, url, place, variants) for place in places]
+        runs = [asyncio.create_task(each.run(seconds=seconds, versions=versions)) for each in checks]
+        try:
+            await asyncio.gather(*runs)
+        finally:
+            for run in runs:
+                run.cancel()
+        return Outcome(
+            sum(each.versions for each in checks),
+            sum(each.segments for each in checks),
+            sum(each.parts for each in checks),
+            [failure for each in checks for failure in each.failures],
+        )
 
 
-def report(run: Check) -> str:
+def report(run: Outcome) -> str:
     """What was checked, one line a broken rule, and the figures."""
     lines = [f"{run.versions} playlist versions, {run.segments} segments, {run.parts} parts"]
     for rule, count in sorted(Counter(failure.rule for failure in run.failures).items()):
