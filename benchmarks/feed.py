@@ -9,7 +9,7 @@ import msgspec
 import uvloop
 
 from benchmarks.child import Child, accepts, free_port
-from camrelay.simulate.options import Options, Picture
+from camrelay.simulate.options import Options, Picture, Sound
 from camrelay.simulate.server import run
 
 #: Encoding the pictures takes a second or two each when nobody has yet.
@@ -19,9 +19,18 @@ _START_TIMEOUT_S = 60.0
 class Feed:
     """Simulated cameras, reachable at `url(1)` and so on; starts on entering, ends on leaving."""
 
-    def __init__(self, directory: Path, core: int, *, cameras: int = 1, picture: Picture = Picture()) -> None:  # noqa: B008  (immutable)
+    def __init__(
+        self,
+        directory: Path,
+        core: int,
+        *,
+        cameras: int = 1,
+        picture: Picture = Picture(),  # noqa: B008  (immutable)
+        sound: Sound = "none",
+    ) -> None:
         self.cameras = cameras
         self.picture = picture
+        self.sound = sound
         self._directory = directory
         self._core = core
         self._port = 0
@@ -36,7 +45,7 @@ class Feed:
 
     async def start(self) -> None:
         """Has the cameras there again, where they were."""
-        options = Options(cameras=self.cameras, port=self._port, picture=self.picture)
+        options = Options(cameras=self.cameras, port=self._port, picture=self.picture, audio=self.sound)
         command = [sys.executable, "-m", "benchmarks.feed", msgspec.json.encode(options).decode()]
         self._child = Child(command, self._core, self._directory / "feed.log")
         await self._child.until(lambda: accepts(self._port), _START_TIMEOUT_S)

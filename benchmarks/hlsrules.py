@@ -22,7 +22,8 @@ import aiohttp
 
 from benchmarks.child import Child, accepts
 from benchmarks.command import Run, execute
-from benchmarks.faults import lies
+from benchmarks.faults import lies, outages
+from benchmarks.faults.fault import PLAIN, Fault, Scene
 from benchmarks.faults.liar import Liar, unchanged
 from benchmarks.feed import Feed
 from benchmarks.result import Cell, Table
@@ -41,12 +42,12 @@ OWED = {
 }
 
 #: One for each camera, over and over: short and long GOPs, and B-frames.
-PICTURES: tuple[Picture, ...] = (lies.PLAIN, lies.PLAIN, lies.LongGop.picture, lies.BFrames.picture)
+PICTURES: tuple[Picture, ...] = (PLAIN, PLAIN, lies.LongGop.picture, lies.BFrames.picture)
 #: What a camera shows when it changes its picture size.
 OTHER = Picture(width=320, height=180, bitrate_bps=800_000, gop_pictures=25)
 
-FAULTS: tuple[type[lies.Fault], ...] = (
-    lies.Reboot, lies.HalfOpen, lies.MediaSilence, lies.TimestampsAhead, lies.TimestampsBack,
+FAULTS: tuple[type[Fault], ...] = (
+    outages.Reboot, outages.HalfOpen, outages.MediaSilence, lies.TimestampsAhead, lies.TimestampsBack,
     lies.TimestampsWrap, lies.Resolution, lies.Loss, lies.Corruption,
 )  # fmt: skip
 
@@ -116,7 +117,7 @@ async def trouble(run: Run, server: Mortal, liar: Liar, other: str, seed: int, t
         await asyncio.sleep(run.options.fault_every * dice.uniform(0.5, 1.5))
         fault = dice.choice(FAULTS)()
         totals.faults[type(fault).__name__] += 1
-        await fault.strike(liar, lies.Scene(server.pid, other))
+        await fault.strike(liar, Scene(other))
         if liar.other:
             # Its own pictures again, in a new session.
             await asyncio.sleep(run.options.fault_every * dice.uniform(0.5, 1.5))

@@ -1,11 +1,12 @@
 """What camera faults cost viewers: fault by protocol, with fifteen cameras beside that nothing happens to.
 
-Every fault has a camera of its own, watched by LL-HLS, HLS and WHEP viewers, and all faults strike at
-once in one relay; one that takes a whole worker along has a relay to itself. A viewer is lost when the server
-ended it or when it gets nothing any more. The time to resume runs from the first key frame that the camera
-sends after the fault to the first media at the slowest viewer. Fifteen bystanders, read by another worker,
-are watched by LL-HLS; their worst part tells what the faults cost others. Faults strike when every viewer
-plays, however long a busy machine takes to seat them.
+Every fault has a camera of its own, watched by LL-HLS, HLS and WHEP viewers. A run has a few acts; in each,
+several faults strike at once in one relay: half of the usual ones, the other half, those that take a whole
+worker along, and the return of 64 cameras. A viewer is lost when the server ended it or when it gets nothing
+any more. The time to resume runs from the first key frame that the camera sends after the fault to the first
+media at the slowest viewer. Fifteen bystanders, read by another worker, are watched by LL-HLS; their worst
+part tells what the faults cost others. Faults strike when every viewer plays, however long a busy machine
+takes to seat them.
 """
 
 from __future__ import annotations
@@ -13,25 +14,24 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import functools
 import itertools
 import sys
-import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator, Mapping, Sequence
 
-from benchmarks import exposition
 from benchmarks.command import Run, execute
+from benchmarks.faults import lies, outages
+from benchmarks.faults.audience import PROTOCOLS, Cell, Seen, calm, gather, observe
+from benchmarks.faults.fault import PLAIN, Fault, Scene
 from benchmarks.faults.liar import Liar
-from benchmarks.faults.lies import FAULTS, PLAIN, Fault, Scene
+from benchmarks.faults.load import Lateness, Load
+from benchmarks.faults.relay import Relay
 from benchmarks.feed import Feed
 from benchmarks.llhls import crowd as hls
 from benchmarks.result import Cell as Value
 from benchmarks.result import Table
-from benchmarks.servers.camrelay import Camrelay
 from benchmarks.whep import crowd as whep
 from camrelay.config import Ingest
-from camrelay.simulate.options import Picture
+from camrelay.simulate.options import Picture, Sound
 
 OWED = {
     "faults_viewers_lost": "viewers",
@@ -43,206 +43,108 @@ OWED = {
 
 QUICK = ["--faults", "F15,F6a", "--bystanders", "2", "--viewers", "1", "--runs", "1"]
 
-PROTOCOLS = ("LL-HLS", "HLS", "WHEP")
+FAULTS: tuple[type[Fault], ...] = (
+    outages.Reboot, outages.HalfOpen, outages.MediaSilence, outages.WorkerHangs, outages.WorkerDies,
+    lies.TimestampsAhead, lies.TimestampsBack, lies.TimestampsWrap, lies.Resolution, lies.SilentSdp,
+    lies.SdpOnly, lies.LongGop, lies.Loss, outages.PasswordRefused, outages.NewAddress, lies.WrongClock,
+    lies.BFrames, lies.Corruption, outages.OneSession, outages.SlowSetup, outages.MassReturn,
+    outages.DeviceHangs, lies.SoundGoes, lies.SoundComes,
+)  # fmt: skip
 
-#: To seat the viewers of one camera, and to have all of them play.
-_SEATING_S = 60.0
-#: A viewer that got media this recently plays: parts come every 0.2 s, classic segments every 2 s.
-_PLAYING_S = {"LL-HLS": 1.0, "HLS": 6.0, "WHEP": 1.0}
-
-#: For the machine to come to rest after that, and what is rest: a part arrives before the next one is whole.
-_CALM_S, _IN_TIME_S = 30.0, 0.2
-
-#: Resumed viewers must still be getting media this long after.
-_PROOF_S = 3.0
-
-#: Classic viewers learn of new segments late: a segment, a reload and a half.
-_PATIENCE_S = {"LL-HLS": 10.0, "HLS": 20.0, "WHEP": 10.0}
+#: Faults in one act: more would have the viewers' process measure itself.
+_TOGETHER = 11
 
 #: Cameras of one worker; the first of them are read by the first.
 _PER_WORKER = Ingest().cameras_per_worker
 
-
-class Watcher(Protocol):
-    """What the viewers of every protocol have in common."""
-
-    @property
-    def last_media_at(self) -> float: ...
+#: Simulated cameras by what they send: one process for each kind, for all acts.
+Feeds = Mapping[tuple[Picture, Sound], Feed]
 
 
-class Cell(NamedTuple):
-    """One fault in front of one protocol's viewers; `resume_s` is None when one is lost."""
-
-    fault: str
-    protocol: str
-    viewers: int
-    lost: int
-    resume_s: float | None
-
-
-async def observe(run: Run, fault: Fault, protocol: str, watchers: Sequence[Watcher], key_at: float) -> Cell:
-    """Waits until every viewer has media again, and goes on having it; one that never joined is lost too."""
-    deadline = key_at + _PATIENCE_S[protocol]
-    resumed: dict[int, float] = {}
-    while len(resumed) < len(watchers) and time.monotonic() < deadline:
-        for index, watcher in enumerate(watchers):
-            if watcher.last_media_at > key_at:
-                resumed.setdefault(index, watcher.last_media_at)
-        await asyncio.sleep(0.005)
-    await asyncio.sleep(_PROOF_S)
-    alive_after = time.monotonic() - (_PATIENCE_S[protocol] if protocol == "HLS" else _PROOF_S)
-    kept = [i for i in resumed if watchers[i].last_media_at > alive_after]
-    viewers = run.options.viewers
-    lost = viewers - len(kept)
-    if lost:
-        reasons = {getattr(watcher, "failure", "") for watcher in watchers} - {""}
-        run.say(f"{fault.number} {protocol}: {lost} lost {reasons or ''}")
-    resume_s = max((resumed[i] - key_at for i in kept), default=0.0)
-    return Cell(fault.number, protocol, viewers, lost, None if lost else resume_s)
+def acts(faults: Sequence[Fault]) -> list[Sequence[Fault]]:
+    """What strikes together: nothing that takes other cameras along strikes beside what does not."""
+    usual = [fault for fault in faults if not fault.fills_worker and not fault.company]
+    count = -(-len(usual) // _TOGETHER)
+    found: list[Sequence[Fault]] = [usual[start::count] for start in range(count)]
+    found.append([fault for fault in faults if fault.fills_worker])
+    found += [[fault] for fault in faults if fault.company]
+    return [act for act in found if act]
 
 
-async def refusal(server: Camrelay, camera: str, run: Run) -> None:
-    """WHEP must refuse what browsers cannot play, rather than show a broken picture."""
-    async with whep.Crowd() as viewers:
-        joined = await viewers.join(server.whep(camera), 1, per_second=10)
-        if joined:
-            run.say(f"{camera}: WHEP did not refuse B-frames")
-
-
-async def seat(join: Callable[[int], Awaitable[Sequence[Watcher]]], viewers: int) -> list[Watcher]:
-    """Lets that many viewers in; on a busy machine, one that did not get in tries again."""
-    seated: list[Watcher] = []
-    deadline = time.monotonic() + _SEATING_S
-    while len(seated) < viewers and time.monotonic() < deadline:
-        joined = await join(viewers - len(seated))
-        seated += [watcher for watcher in joined if not getattr(watcher, "failure", "")]
-    return seated
-
-
-async def all_playing(run: Run, seen: dict[str, Sequence[Watcher]], camera: str) -> None:
-    """Returns when every viewer of a camera gets media; one that does not is said, and will count as lost."""
-    deadline = time.monotonic() + _SEATING_S
-    while waiting := [
-        protocol
-        for protocol, watchers in seen.items()
-        for watcher in watchers
-        if time.monotonic() - watcher.last_media_at > _PLAYING_S[protocol]
-    ]:
-        if time.monotonic() > deadline:
-            run.say(f"{camera}: {', '.join(waiting)} do not play before the fault")
-            return
-        await asyncio.sleep(0.05)
-
-
-async def audience(
-    run: Run, server: Camrelay, fault: Fault, stack: contextlib.AsyncExitStack
-) -> dict[str, Sequence[Watcher]]:
-    """The viewers of one fault's camera, all playing."""
-    camera, viewers = fault.number.lower(), run.options.viewers
-    crowds = {
-        "LL-HLS": await stack.enter_async_context(hls.Crowd()),
-        "HLS": await stack.enter_async_context(hls.Crowd(low_latency=False)),
-    }
-    seen: dict[str, Sequence[Watcher]] = {
-        protocol: await seat(functools.partial(crowd.join, server.hls(camera), per_second=50), viewers)
-        for protocol, crowd in crowds.items()
-    }
-    if fault.is_for_webrtc:
-        peers = await stack.enter_async_context(whep.Crowd())
-        seen["WHEP"] = await seat(functools.partial(peers.join, server.whep(camera), per_second=50), viewers)
-    else:
-        await refusal(server, camera, run)
-    await all_playing(run, seen, camera)
-    return seen
-
-
-async def calm(run: Run, bystanders: Collection[hls.Crowd]) -> None:
-    """Returns when parts come in time again: seating viewers has made them late, and that is no fault."""
-    viewers = [viewer for crowd in bystanders for viewer in crowd.viewers]
-    deadline = time.monotonic() + _CALM_S
-    while any(not viewer.delays_s or viewer.delays_s[-1] > _IN_TIME_S for viewer in viewers):
-        if time.monotonic() > deadline:
-            run.say("parts are late before anything strikes: this machine is too busy for the last figure")
-            break
-        await asyncio.sleep(0.05)
-    for crowd in bystanders:
-        crowd.forget_delays()
-
-
-class Lateness:
-    """How late the viewers' own event loop runs at worst: what it is late, every viewer here is."""
-
-    def __init__(self) -> None:
-        self.worst_s = 0.0
-
-    def __enter__(self) -> None:
-        self._task = asyncio.ensure_future(self._watch())
-
-    def __exit__(self, *_: object) -> None:
-        self._task.cancel()
-
-    async def _watch(self) -> None:
-        while True:
-            began = time.monotonic()
-            await asyncio.sleep(0.05)
-            self.worst_s = max(self.worst_s, time.monotonic() - began - 0.05)
-
-
-async def act(run: Run, faults: Sequence[Fault]) -> tuple[list[Cell], float]:
+async def act(run: Run, faults: Sequence[Fault], feeds: Feeds) -> tuple[list[Cell], float]:
     """Some faults in one relay: the cells, and the bystanders' worst part delay in seconds."""
-    options = run.options
-    fillers = max(0, _PER_WORKER - len(faults)) if any(fault.kills for fault in faults) else 0
     async with contextlib.AsyncExitStack() as stack:
-        pictures: dict[Picture, Feed] = {}
-        others = {fault.other_picture for fault in faults} - {None}
-        for picture in {PLAIN, *(fault.picture for fault in faults), *others}:
-            assert picture is not None
-            count = max(options.bystanders + fillers, 1) if picture == PLAIN else 1
-            feed = Feed(run.directory, run.cores.load, cameras=count, picture=picture)
-            pictures[picture] = await stack.enter_async_context(feed)
-        liars = [await stack.enter_async_context(Liar(pictures[f.picture].url())) for f in faults]
-        for fault, liar in zip(faults, liars, strict=True):
+        server = Relay(run.directory, run.cores.server)
+        plain = map(feeds[PLAIN, "none"].url, itertools.count(1))
+        cameras: dict[str, str] = {}
+        companies: list[Feed | None] = []
+        liars: list[Liar] = []
+        for fault in faults:
+            name = fault.number.lower()
+            liar = await stack.enter_async_context(Liar(feeds[fault.picture, fault.sound].url()))
             fault.begin(liar)
-        plain = map(pictures[PLAIN].url, itertools.count(1))
-        cameras = {fault.number.lower(): liar.url for fault, liar in zip(faults, liars, strict=True)}
-        cameras |= {f"filler{i}": next(plain) for i in range(fillers)}
-        beside = {f"beside{i}": next(plain) for i in range(options.bystanders)}
-        server = Camrelay(run.directory, run.cores.server)
+            if fault.host:
+                server.introduce(fault.host, liar.address)
+            server.fields[name] = fault.options
+            cameras[name] = liar.url_at(fault.host or liar.address)
+            liars.append(liar)
+            company = None
+            if fault.company:
+                feed = Feed(run.directory, run.cores.load, cameras=fault.company, picture=PLAIN)
+                company = await stack.enter_async_context(feed)
+                cameras |= {f"{name}-{i}": company.url(i) for i in range(1, fault.company + 1)}
+            elif fault.fills_worker:
+                cameras |= {f"{name}-{i}": next(plain) for i in range(1, _PER_WORKER)}
+            companies.append(company)
+        beside = {f"beside{i}": next(plain) for i in range(run.options.bystanders)}
         await server.start(cameras | beside)
         stack.push_async_callback(server.stop)
         run.result.servers["camrelay"] = server.settings
 
-        # A crowd for each: viewers of one crowd read the clock of a piece once, by its name.
         bystanders = {name: await stack.enter_async_context(hls.Crowd()) for name in beside}
         await asyncio.gather(
             *(crowd.join(server.hls(name), 1, per_second=20) for name, crowd in bystanders.items())
         )
-        seen = await asyncio.gather(*(audience(run, server, fault, stack) for fault in faults))
+        # One for all cameras, and nothing is decoded: it looks at its sockets a thousand times a second.
+        peers = await stack.enter_async_context(whep.Crowd(sample_every=0))
+        seen = await asyncio.gather(*(gather(run, server, fault, peers, stack) for fault in faults))
         await calm(run, bystanders.values())
-        lateness = Lateness()
-        stack.enter_context(lateness)
-        before = await server.metrics()
+        lateness = stack.enter_context(Lateness())
+        load = Load(run, server, list(feeds.values()), await server.metrics())
         run.say(f"{', '.join(fault.number for fault in faults)}: now")
+        workers = server.workers()
         scenes = [
-            Scene(server.pid, pictures[fault.other_picture].url() if fault.other_picture else "")
-            for fault in faults
+            Scene(
+                other=feeds[fault.other_picture, "none"].url() if fault.other_picture else "",
+                worker=workers[number],
+                company=company,
+                hosts=server.hosts,
+                probe=server.probe,
+            )
+            for number, fault, company in zip(worker_numbers(faults), faults, companies, strict=True)
         ]
         found = await asyncio.gather(
             *(strike(run, *each) for each in zip(faults, liars, scenes, seen, strict=True))
         )
         beheld = [viewer for crowd in bystanders.values() for viewer in crowd.viewers]
         worst = max((delay for viewer in beheld for delay in viewer.delays_s), default=0.0)
-        lag = exposition.quantile(before, await server.metrics(), exposition.EVENT_LOOP_LAG, 0.999)
+        run.say(load.report(await server.metrics()))
         run.say(
-            f"worst part of a bystander {worst:.2f} s; the relay was {lag or 0:.2f} s late (p99.9), "
-            f"the viewers' own process up to {lateness.worst_s:.2f} s"
+            f"worst part of a bystander {worst:.2f} s; the viewers' own process was up to "
+            f"{lateness.worst_s:.2f} s late"
         )
         return [cell for cells in found for cell in cells], worst
 
 
-async def strike(
-    run: Run, fault: Fault, liar: Liar, scene: Scene, seen: dict[str, Sequence[Watcher]]
-) -> list[Cell]:
+def worker_numbers(faults: Sequence[Fault]) -> Iterator[int]:
+    """Which worker reads each fault's camera: one that fills its worker is the first of it."""
+    before = 0
+    for fault in faults:
+        yield before // _PER_WORKER
+        before += _PER_WORKER if fault.fills_worker else 1 + fault.company
+
+
+async def strike(run: Run, fault: Fault, liar: Liar, scene: Scene, seen: Seen) -> list[Cell]:
     """One fault and what its viewers see of it."""
     key_at = await fault.strike(liar, scene)
     return list(
@@ -252,18 +154,33 @@ async def strike(
 
 async def body(run: Run) -> None:
     """Every run, then the table."""
-    wanted = run.options.faults.split(",") if run.options.faults else [f.number for f in FAULTS]
+    wanted = run.options.faults.split(",") if run.options.faults else [kind.number for kind in FAULTS]
+    kinds = [kind for kind in FAULTS if kind.number in wanted]
+    if any(kind.host for kind in kinds) and not Relay.has_names():
+        run.say("this machine lets nobody mount a hosts file: names stay what they are")
+        kinds = [kind for kind in kinds if not kind.host]
     rounds: list[list[Cell]] = []
     delays: list[float] = []
-    for number in range(run.options.runs):
-        faults = [kind() for kind in FAULTS if kind.number in wanted]
-        run.say(f"run {number + 1} of {run.options.runs}")
-        together = [fault for fault in faults if not fault.kills]
-        acts = [together, *([fault] for fault in faults if fault.kills)]
-        results = [await act(run, each) for each in acts if each]
-        rounds.append([cell for cells, _ in results for cell in cells])
-        delays += [delay for _, delay in results]
-        summarize(run, rounds, delays)
+    async with contextlib.AsyncExitStack() as stack:
+        feeds = await _start_feeds(run, kinds, stack)
+        for number in range(run.options.runs):
+            run.say(f"run {number + 1} of {run.options.runs}")
+            results = [await act(run, each, feeds) for each in acts([kind() for kind in kinds])]
+            rounds.append([cell for cells, _ in results for cell in cells])
+            delays += [delay for _, delay in results]
+            summarize(run, rounds, delays)
+
+
+async def _start_feeds(run: Run, kinds: Sequence[type[Fault]], stack: contextlib.AsyncExitStack) -> Feeds:
+    wanted = {(PLAIN, "none"), *((kind.picture, kind.sound) for kind in kinds)}
+    wanted |= {(kind.other_picture, "none") for kind in kinds if kind.other_picture is not None}
+    fillers = sum(_PER_WORKER for kind in kinds if kind.fills_worker)
+    feeds: dict[tuple[Picture, Sound], Feed] = {}
+    for picture, sound in sorted(wanted, key=str):
+        count = run.options.bystanders + fillers + 1 if (picture, sound) == (PLAIN, "none") else 1
+        feed = Feed(run.directory, run.cores.load, cameras=count, picture=picture, sound=sound)
+        feeds[picture, sound] = await stack.enter_async_context(feed)
+    return feeds
 
 
 def summarize(run: Run, rounds: Sequence[Sequence[Cell]], delays: Sequence[float]) -> None:
@@ -281,7 +198,8 @@ def summarize(run: Run, rounds: Sequence[Sequence[Cell]], delays: Sequence[float
         if mine:
             about = (kind.__doc__ or "").removesuffix(".")
             rows.append([kind.number, about, *(_shown(mine, protocol) for protocol in PROTOCOLS)])
-    title = f"Viewers lost, and worst seconds to resume; {len(rounds)} runs"
+    viewers = run.options.viewers * len(rounds)
+    title = f"Worst seconds to resume, {viewers} viewers in each cell in {len(rounds)} runs"
     run.result.tables = [Table(title, ["fault", "what the camera does", *PROTOCOLS], rows)]
 
 
@@ -291,7 +209,8 @@ def _shown(cells: Sequence[Cell], protocol: str) -> str:
         return "refused, as it must be"
     lost, viewers = sum(cell.lost for cell in mine), sum(cell.viewers for cell in mine)
     worst = max((cell.resume_s for cell in mine if cell.resume_s is not None), default=None)
-    return f"{lost} of {viewers} lost, " + ("-" if worst is None else f"{worst:.2f} s")
+    resumed = "" if worst is None else f"{worst:.2f} s"
+    return f"{lost} of {viewers} lost{resumed and ', ' + resumed}" if lost else resumed
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

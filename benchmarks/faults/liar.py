@@ -27,6 +27,9 @@ _ABORT = struct.pack("ii", 1, 0)
 _RTP = struct.Struct("!HII")
 _RTP_AT = 6
 
+#: The channels that camrelay asks for; sound has those above.
+_VIDEO_RTP, _VIDEO_RTCP = 0, 1
+
 _NAL_IDR, _NAL_SPS, _STAP_A, _FU_A = 5, 7, 24, 28
 
 
@@ -47,8 +50,10 @@ class Liar:
     """One lying camera.
 
     Attributes:
-        packets: what becomes of each RTP packet, header of four bytes included.
-        reports: what becomes of each RTCP packet.
+        address: where it listens from the next `listen` on.
+        packets: what becomes of each RTP packet of the picture, header of four bytes included.
+        reports: what becomes of each RTCP packet about it.
+        sounds: what becomes of each packet of the sound, and about it.
         heads: what becomes of each answer, head and body.
         other: a camera whose pictures come instead from now on, in the same session; "" for none.
         holds_back: True swallows every byte both ways while connections stand.
@@ -59,8 +64,10 @@ class Liar:
 
     def __init__(self, upstream: str) -> None:
         self._upstream = urlsplit(upstream)
+        self.address = "127.0.0.1"
         self.packets: Packets = unchanged
         self.reports: Packets = unchanged
+        self.sounds: Packets = unchanged
         self.heads: Callable[[bytes], bytes] = lambda answer: answer
         self.other = ""
         self.holds_back = False
@@ -82,7 +89,11 @@ class Liar:
     @property
     def url(self) -> str:
         """Where the relay finds it."""
-        return f"rtsp://127.0.0.1:{self._port}{self._upstream.path}"
+        return self.url_at(self.address)
+
+    def url_at(self, host: str) -> str:
+        """The same by a name of its address."""
+        return f"rtsp://{host}:{self._port}{self._upstream.path}"
 
     @property
     def timestamp(self) -> int:
@@ -91,7 +102,7 @@ class Liar:
 
     async def listen(self) -> None:
         """Takes connections, on the same port every time."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+        self._server = await asyncio.start_server(self._serve, self.address, self._port)
         self._port = self._server.sockets[0].getsockname()[1]
 
     def reset(self, *, refuse: bool) -> None:
@@ -162,7 +173,8 @@ class Liar:
 
     async def _pass(self, packet: bytearray, relay: asyncio.StreamWriter) -> None:
         is_rtp = _is_rtp(packet)
-        for each in self.packets(packet) if is_rtp else self.reports(packet):
+        lie = self.packets if is_rtp else self.reports if packet[1] == _VIDEO_RTCP else self.sounds
+        for each in lie(packet):
             if self.holds_back:
                 return
             if is_rtp:
@@ -174,7 +186,8 @@ class Liar:
 
 
 def _is_rtp(packet: bytes | bytearray) -> bool:
-    return packet[0] == ord("$") and packet[1] % 2 == 0 and len(packet) > 20
+    """Whether it is a packet of the picture."""
+    return packet[0] == ord("$") and packet[1] == _VIDEO_RTP and len(packet) > 20
 
 
 async def _message(camera: asyncio.StreamReader) -> bytearray:

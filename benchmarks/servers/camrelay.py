@@ -56,7 +56,8 @@ class Camrelay(Server):
         for section, options in sections.items():
             lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in options.items())]
         for camera, url in cameras.items():
-            lines += ["[[camera]]", f'id = "{camera}"', f'url = "{url}"', f'visibility = "{self.visibility}"']
+            fields = {"id": camera, "url": url, "visibility": self.visibility, **self.options(camera)}
+            lines += ["[[camera]]", *(f"{key} = {json.dumps(value)}" for key, value in fields.items())]
         path = self.directory / "camrelay.toml"
         path.write_text("\n".join(lines) + "\n")
         self.settings = {
@@ -66,6 +67,10 @@ class Camrelay(Server):
             "access record": "on",
         }
         return [sys.executable, "-m", "camrelay", "serve", "--config", str(path)]
+
+    def options(self, camera: str) -> Mapping[str, str]:
+        """What else a camera's configuration says."""
+        return {}
 
     async def is_ready(self, http: aiohttp.ClientSession, cameras: Collection[str]) -> bool:
         async with http.get(self.metrics_url) as response:

@@ -56,7 +56,7 @@ class Crowd:
 
     Args:
         gro: receive runs of packets in one piece (UDP_GRO).
-        sample_every: each n-th viewer decrypts what it gets, and reads the camera's clock.
+        sample_every: each n-th viewer decrypts what it gets, and reads the camera's clock; 0 for none.
         decode_every: each n-th of those decodes pictures too.
         address: the local one of every viewer; another than loopback only for servers that refuse it.
         reports_s: seconds between receiver reports of a viewer, as browsers send them; 0 for none.
@@ -123,6 +123,8 @@ class Crowd:
         return viewer
 
     def _sampling(self, number: int) -> Sampling:
+        if not self._sample_every:
+            return "count"
         sample, rest = divmod(number, self._sample_every)
         if rest:
             return "count"
