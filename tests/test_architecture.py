@@ -43,6 +43,8 @@ CORES = {
     "fanout.ring",
     "fanout.hls.fmp4",
     "fanout.hls.listing",
+    "fanout.hls.part_target",
+    "fanout.hls.program_dates",
     "fanout.hls.segment",
     "fanout.hls.segmenter",
     "fanout.hls.sound",

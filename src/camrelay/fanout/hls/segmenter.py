@@ -17,18 +17,16 @@ A part is complete as soon as its last picture is here: that picture's duration 
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable
-from itertools import pairwise
 
 from camrelay import config
 from camrelay.fanout.hls import fmp4, sound
+from camrelay.fanout.hls.part_target import FirstUnits
+from camrelay.fanout.hls.program_dates import ProgramDates
 from camrelay.fanout.hls.segment import InitSection, Part, Segment
 from camrelay.fanout.hls.sound import Soundtrack
 from camrelay.model import CLOCK_RATE, AccessUnit, AudioCodec, AudioUnit, VideoParams
 
-#: Pictures that tell the frame rate well enough to choose PART-TARGET: one odd step among three is outvoted.
-_FIRST_UNITS = 4
 #: A part this full is complete whatever its duration: a camera with broken timestamps must not fill memory.
 MAX_PART_SAMPLES = 600
 MAX_PART_BYTES = 16_000_000
@@ -38,8 +36,6 @@ _SHORT_GOP = 0.75
 _TARGET_SLACK = CLOCK_RATE * 2 // 5
 #: Our clock may fall this far behind the camera's to keep parts in shape; a pause beyond it is skipped.
 _MAX_LAG = CLOCK_RATE
-#: Largest correction of a segment's program date. Overlaps must stay far below a second [6.2.1].
-_MAX_DATE_STEP_US = 100_000
 
 
 class Segmenter:
@@ -71,8 +67,9 @@ class Segmenter:
     ) -> None:
         self._wish = round(options.segment_s * CLOCK_RATE)
         self._limit = options.target_duration_s * CLOCK_RATE + _TARGET_SLACK
-        self._part_wish = options.part_ms * CLOCK_RATE // 1000
-        self._max_part_target = options.target_duration_s * CLOCK_RATE
+        self._first = FirstUnits(
+            options.part_ms * CLOCK_RATE // 1000, options.target_duration_s * CLOCK_RATE, MAX_PART_SAMPLES
+        )
         self._part_added = part_added
         self._segment_completed = segment_completed
         self._is_first_short = is_first_short
@@ -80,7 +77,6 @@ class Segmenter:
         self.params: VideoParams | None = None
         self.init: InitSection | None = None
         self.step = 0
-        self._first: list[AccessUnit] = []
         self._next_msn = first_msn
         self.next_part = 0
         self._segment: Segment | None = None
@@ -103,8 +99,7 @@ class Segmenter:
         #: What the camera's decode times are ahead of ours for good.
         self._skipped = 0
         self._last_dts = 0
-        #: Program date of decode time 0.
-        self._date_base_us = 0
+        self._dates = ProgramDates()
         self._awaits_key = True
         self._sound: Soundtrack | None = None
 
@@ -155,20 +150,12 @@ class Segmenter:
 
     def _choose_part_target(self, au: AccessUnit) -> None:
         """Collects the first access units until they tell the frame rate, then cuts them."""
-        first = self._first
-        if first and (au.discontinuity or au.params != first[0].params):
-            first.clear()
-        if not first and not au.is_key:
-            return
-        first.append(au)
-        is_long = au.dts - first[0].dts >= self._part_wish or len(first) >= MAX_PART_SAMPLES
-        if len(first) < _FIRST_UNITS or not is_long:
-            return
-        self.step = max(1, statistics.median_low(b.dts - a.dts for a, b in pairwise(first)))
-        self.part_target = min(_part_target(self._part_wish, self.step), self._max_part_target)
-        self._first = []
-        for unit in first:
-            self.push(unit)
+        chosen = self._first.add(au)
+        if chosen is not None:
+            self.part_target, self.step = chosen
+            units, self._first.units = self._first.units, []
+            for unit in units:
+                self.push(unit)
 
     def _begin(self, au: AccessUnit) -> None:
         """Begins what does not continue anything: `au` is a key frame and may have another time and MAP."""
@@ -179,10 +166,9 @@ class Segmenter:
         if self.init is not None:
             self._finish_segment()
             self._is_break = True
-        date_us = max(au.arrived_us, self._date_us())
+        self._dates.begin(self._clock, au.dts, au.arrived_us)
         self.init, self.params = init, au.params
         self._clock, self._skipped, self._last_dts = au.dts, 0, au.dts
-        self._date_base_us = date_us - _us(au.dts)
         self._awaits_key = False
         self._pending = au
         audio = au.params.audio
@@ -196,7 +182,7 @@ class Segmenter:
         lag = au.dts - self._skipped - self._clock
         if lag > _MAX_LAG:
             self._skipped += lag
-            self._date_base_us += _us(lag)
+            self._dates.skip(lag)
         if self._segment is not None and au.is_key and self._is_segment_due(self._segment, au):
             self._finish_segment()
         self._pending = au
@@ -247,8 +233,7 @@ class Segmenter:
             if au.is_key and self._follows_break:
                 self._is_break = True
             if not self._is_break:
-                error_us = (au.arrived_us - self._date_us()) // 8
-                self._date_base_us += max(-_MAX_DATE_STEP_US, min(error_us, _MAX_DATE_STEP_US))
+                self._dates.follow(self._clock, au.arrived_us)
             self._segment = self._new_segment(is_discontinuity=self._is_break)
             if self._is_break:
                 self._is_break = self._follows_break = False
@@ -299,11 +284,8 @@ class Segmenter:
         assert self.init is not None
         msn = self._next_msn
         self._next_msn += 1
-        return Segment(msn, self.init, self._date_us(), is_discontinuity=is_discontinuity, is_gap=is_gap)
-
-    def _date_us(self) -> int:
-        """The program date of our clock."""
-        return self._date_base_us + _us(self._clock)
+        date_us = self._dates.at(self._clock)
+        return Segment(msn, self.init, date_us, is_discontinuity=is_discontinuity, is_gap=is_gap)
 
 
 def _init(number: int, params: VideoParams) -> InitSection:
@@ -312,16 +294,3 @@ def _init(number: int, params: VideoParams) -> InitSection:
         return InitSection(number, fmp4.init_section(params), params.rfc6381)
     data = fmp4.init_section(params, sound.track(audio), sound.TRACK_ID)
     return InitSection(number, data, f"{params.rfc6381},mp4a.40.2")
-
-
-def _part_target(wish: int, step: int) -> int:
-    """PART-TARGET for pictures `step` ticks apart: the wish where whole pictures fill it well, or near it."""
-    filled = (wish + step // 50) // step * step
-    if filled * 100 >= wish * 87:
-        return wish
-    # Two per cent for jitter; the 85 % are far enough away from 98.
-    return max(1, round(wish / step)) * step * 51 // 50
-
-
-def _us(ticks: int) -> int:
-    return ticks * 100 // 9
