@@ -20,7 +20,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from camrelay.audit.chain import leaf_hash, verify_inclusion
 from camrelay.audit.erasure import LEDGER, erase, prepare
 from camrelay.audit.log import AccessLog
-from camrelay.audit.people import DATABASE, opened
+from camrelay.audit.people import opened
+from camrelay.audit.people_store import DATABASE
 from camrelay.audit.search import Manifest
 from camrelay.audit.signer import Signer
 from camrelay.auth.account import Account, Role, SignedIn, WebSession

@@ -21,7 +21,7 @@ from benchmarks.result import Cell, Table
 from benchmarks.servers.camrelay import Camrelay
 from benchmarks.whep.crowd import Crowd
 from benchmarks.whep.step import Step, measure
-from camrelay.audit.people import DATABASE
+from camrelay.audit.people_store import DATABASE
 
 #: A delay that a stopped record has nothing to do with.
 _NO_LIMIT_S = 10.0

@@ -11,7 +11,8 @@ from camrelay.audit.dictionary import BESIDE, FILES, LINE, markdown, missing
 from camrelay.audit.erasure import Erasure
 from camrelay.audit.holds import Hold
 from camrelay.audit.identity import Details
-from camrelay.audit.people import DATABASE, opened
+from camrelay.audit.people import opened
+from camrelay.audit.people_store import DATABASE
 from camrelay.audit.record import REGISTRY, Record
 from camrelay.audit.statistic import Usage
 from camrelay.model import EventType

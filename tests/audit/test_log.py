@@ -20,7 +20,7 @@ import pytest
 
 from camrelay import metrics
 from camrelay.audit import log as module
-from camrelay.audit import people, writer
+from camrelay.audit import people_store, writer
 from camrelay.audit.archive import log_files, verify
 from camrelay.audit.file import LogFile
 from camrelay.audit.log import AccessLog
@@ -592,10 +592,10 @@ async def test_no_line_names_anybody(make: Any) -> None:
 
 async def test_without_people_there_is_no_record(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Case 64: while their database is locked viewers are refused; afterwards stops are on record."""
-    monkeypatch.setattr(people, "_BUSY_S", 0.01)
+    monkeypatch.setattr(people_store, "_BUSY_S", 0.01)
     fixture = make(commit_timeout_s=0.1)
     await fixture.log.start()
-    other = sqlite3.connect(fixture.directory / people.DATABASE, isolation_level=None)
+    other = sqlite3.connect(fixture.directory / people_store.DATABASE, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(AuditUnavailable):
         await fixture.log.append(start(1))
@@ -629,10 +629,10 @@ async def test_as_long_as_people_are_locked_refusals_come_at_once(
     make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Case 64: with nothing left to write, the log asks the database as well whether it is back."""
-    monkeypatch.setattr(people, "_BUSY_S", 0.01)
+    monkeypatch.setattr(people_store, "_BUSY_S", 0.01)
     fixture = make(commit_timeout_s=0.1)
     await fixture.log.start()
-    other = sqlite3.connect(fixture.directory / people.DATABASE, isolation_level=None)
+    other = sqlite3.connect(fixture.directory / people_store.DATABASE, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(AuditUnavailable, match="too slow"):
         await fixture.log.append(start(1))

@@ -18,9 +18,11 @@ import pytest
 
 from audit_builders import DAY_US, NOON_US, make_event
 from camrelay.audit import people as module
+from camrelay.audit import people_store
 from camrelay.audit.identity import IpMode, trace
-from camrelay.audit.people import DATABASE, KEY, Identity, People, opened
-from camrelay.audit.record import Record, serialize
+from camrelay.audit.people import KEY, Identity, People, opened
+from camrelay.audit.people_store import DATABASE
+from camrelay.audit.record import Record, Retention, serialize
 from camrelay.errors import ChainBroken, ConfigError
 from camrelay.model import AccessEvent, EventType
 from camrelay.sealing import Seal
@@ -181,8 +183,8 @@ def test_the_key_of_the_day_outlives_a_remake_event(make: Make) -> None:
     make().separate([make_event(1)], NOON_US)
     people = make()
     people.separate([make_event(2)], NOON_US)
-    assert people._database is not None
-    rows = people._database.execute("SELECT DISTINCT address_hash FROM sidecars").fetchall()
+    assert people._store._connection is not None
+    rows = people._store._connection.execute("SELECT DISTINCT address_hash FROM sidecars").fetchall()
     assert len(rows) == 1
 
 
@@ -250,13 +252,15 @@ def test_a_sidecar_of_another_record_is_found_out(make: Make, tmp_path: Path) ->
         people.identify(records)
     with pytest.raises(ChainBroken, match="commitment"):
         people.identify([msgspec.structs.replace(records[0], commitment="x")])
+    for id in ("x", "f" * 16, "0"):
+        assert people.identify([msgspec.structs.replace(records[0], id=id)]) == [Identity("anna")]
 
 
 def test_a_locked_database_is_an_error_of_the_disk(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Case 64: for whoever writes the log; afterwards it goes on."""
-    monkeypatch.setattr(module, "_BUSY_S", 0.01)
+    monkeypatch.setattr(people_store, "_BUSY_S", 0.01)
     people = make()
     other = sqlite3.connect(tmp_path / "store" / DATABASE, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -273,13 +277,13 @@ def test_a_full_or_read_only_database_is_an_error_of_the_disk(make: Make, pragma
     """Case 64: nothing of the batch is kept; with room again the next one is."""
     people = make()
     people.separate([make_event()], NOON_US)
-    assert people._database is not None
-    people._database.execute(f"PRAGMA {pragma}")
+    assert people._store._connection is not None
+    people._store._connection.execute(f"PRAGMA {pragma}")
     many = [make_event(n, subject=f"p{n}", agent="x" * 500) for n in range(50)]
     with pytest.raises(OSError, match=error):
         people.separate(many, NOON_US)
-    people._database.execute("PRAGMA max_page_count = 100000")
-    people._database.execute("PRAGMA query_only = OFF")
+    people._store._connection.execute("PRAGMA max_page_count = 100000")
+    people._store._connection.execute("PRAGMA query_only = OFF")
     assert people.pseudonyms("p1") == set()
     assert people.identify(people.separate(many, NOON_US))[1].subject == "p1"
 
@@ -323,11 +327,44 @@ def test_old_days_are_forgotten(make: Make, tmp_path: Path) -> None:
     database = sqlite3.connect(tmp_path / "store" / DATABASE)
     (kept,) = database.execute("SELECT key FROM people WHERE id = 2").fetchone()
     database.close()
-    assert people.purge("2026-11-21") == 0
-    assert people.purge("2026-11-22") == 2
+    assert people.purge(Retention.VIEWINGS, "2026-11-21") == 0
+    assert people.purge(Retention.VIEWINGS, "2026-11-22") == 2
     assert [identity.network for identity in people.identify([*old, new])] == ["", "", "203.0.113.0/24"]
     assert people.pseudonyms("boris") == set()
     assert kept not in raw(tmp_path / "store")
+
+
+def test_details_may_go_before_the_names(make: Make) -> None:
+    """Network and browser after days, while it is still known who it was; acts have times of their own."""
+    people = make()
+    (watched,) = people.separate([make_event(1)], NOON_US)
+    read = AccessEvent(
+        type=EventType.READ, ts_us=NOON_US, camera="", outcome="allow", subject="boss", address="203.0.113.7"
+    )
+    (acted,) = people.separate([read], NOON_US)
+    assert people.purge(Retention.VIEWINGS, "2026-11-21", "2026-11-22") == 1
+    anna, boss = people.identify([watched, acted])
+    assert (anna, boss.network) == (Identity("anna"), "203.0.113.0/24")
+    assert people.purge(Retention.VIEWINGS, "2026-11-22") == 0
+    assert [each.subject for each in people.identify([watched, acted])] == ["", "boss"]
+    assert people.purge(Retention.ACTS, "2026-11-22") == 1
+    assert people.identify([acted]) == [Identity()]
+    # Whoever comes back is somebody new, not a number that is gone.
+    (again,) = people.separate([make_event(2)], NOON_US)
+    assert people.identify([again])[0].subject == "anna"
+
+
+def test_somebody_is_forgotten_in_every_minute_they_were_there(make: Make) -> None:
+    """Also where another was there in the same minutes, and after a restart."""
+    minutes = [NOON_US + n * 61_000_000 for n in range(5)]
+    kept, gone = [], []
+    for n, moment in enumerate(minutes):
+        mine, others = make().separate([make_event(n), make_event(n, subject="boris")], moment)
+        gone.append(mine)
+        kept.append(others)
+    assert make().erase("anna") == len(minutes)
+    assert make().identify(gone) == [Identity()] * len(minutes)
+    assert {each.agent for each in make().identify(kept)} == {"VLC"}
 
 
 def test_whom_an_event_concerns_stands_in_it_by_pseudonym(make: Make) -> None:

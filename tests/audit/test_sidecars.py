@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
+from pathlib import Path
 
 from audit_builders import NOON_US
-from camrelay.audit.identity import Details, Sidecar, Trace, cipher, unseal
-from camrelay.audit.sidecars import Ids, Sidecars
-
-ANNA, BORIS = cipher(b"a" * 32), cipher(b"b" * 32)
+from camrelay.audit.identity import Details, Origin, Trace, unseal
+from camrelay.audit.people_store import PeopleStore
+from camrelay.audit.record import Retention
+from camrelay.audit.sidecars import Ids, Person, Sidecars
 
 
 def test_ids_count_up_within_a_batch_and_between_batches() -> None:
@@ -21,7 +21,7 @@ def test_ids_count_up_within_a_batch_and_between_batches() -> None:
         *ids.take(2, NOON_US + 10_000_000),
     ]
     assert taken == sorted(set(taken))
-    assert all(id < 1 << 64 for id in taken)
+    assert all(id < 1 << 63 for id in taken)
 
 
 def test_another_start_in_the_same_millisecond_has_other_ids() -> None:
@@ -29,22 +29,24 @@ def test_another_start_in_the_same_millisecond_has_other_ids() -> None:
     assert len({Ids().take(1, NOON_US)[0] for _ in range(10)}) > 1
 
 
-def test_each_row_has_its_own_details() -> None:
-    """Whatever their lengths; and a batch without any writes nothing."""
-    database = sqlite3.connect(":memory:")
-    database.execute("CREATE TABLE sidecars (event, person, day, network, address_hash, blob)")
-    Sidecars(range(5)).write(database)
-    batch = Sidecars(range(7, 20))
-    kept = [Details(user_agent="é" * n) for n in (0, 1, 200, 3)]
+def test_each_row_has_its_own_details(tmp_path: Path) -> None:
+    """Whatever their lengths, also where a batch is longer than a statement; an empty one writes none."""
+    store = PeopleStore(tmp_path, lambda: None)
+    store.open()
+    batch = Sidecars(range(7, 2000))
     trace = Trace('203.0.113.0/24"', "ab")
-    added = [batch.add(each, trace, n, (ANNA, BORIS)[n % 2], f"2026-11-2{n}") for n, each in enumerate(kept)]
-    batch.write(database)
-    rows = database.execute("SELECT * FROM sidecars ORDER BY person").fetchall()
-    assert [row[:5] for row in rows] == [
-        (f"{7 + n:016x}", n, f"2026-11-2{n}", '203.0.113.0/24"', "ab") for n in range(4)
-    ]
+    people = Person(1, b"a" * 32), Person(2, b"b" * 32)
+    kept = [Details(user_agent="é" * (n % 200)) for n in range(1100)]
+    added = [batch.add(Origin(each, trace), people[n % 2], Retention.VIEWINGS) for n, each in enumerate(kept)]
+    with store.transaction():
+        Sidecars(range(5)).write(store)
+        batch.write(store)
+        found = store.known([*range(7, 2000)], [])
+    store.close()
+    assert list(found.sidecars) == list(range(7, 7 + len(kept)))
     for n, (id, commitment) in enumerate(added):
-        sidecar = Sidecar(trace, rows[n][5])
-        known = unseal(sidecar, bytes.fromhex(commitment), event_id=id, cipher=(ANNA, BORIS)[n % 2])
-        assert known == kept[n]
-    assert len({row[5][:12] for row in rows}) == 4
+        person, sidecar = found.sidecars[int(id, 16)]
+        assert (person, sidecar.trace) == (1 + n % 2, trace)
+        key = people[n % 2].cipher
+        assert unseal(sidecar, bytes.fromhex(commitment), event_id=id, cipher=key) == kept[n]
+    assert len({sidecar.blob[:12] for _, sidecar in found.sidecars.values()}) == len(kept)

@@ -59,7 +59,7 @@ LINE = (
 BESIDE = (
     Entry("sidecars.event", Personal.NO, "the line it belongs to", _BESIDE),
     Entry("sidecars.person", Personal.PSEUDONYM, "whose key seals it", _BESIDE),
-    Entry("sidecars.day", Personal.NO, "when it has to go", _BESIDE),
+    Entry("sidecars.retention", Personal.NO, "when it has to go", _BESIDE),
     Entry("sidecars.network", Personal.YES, "from which network, /24 or /48: to tell misuse", _BESIDE),
     Entry("sidecars.address_hash", Personal.PSEUDONYM, "the same address on one day", _BESIDE),
     Entry("sidecars.blob", Personal.SEALED, "the sealed details", _BESIDE),
@@ -73,6 +73,9 @@ BESIDE = (
     Entry("people.key", Personal.NO, "seals what is kept of one person; sealed itself", "as people.id"),
     Entry("pseudonyms.name", Personal.PSEUDONYM, "leads from lines to a person", "as people.id"),
     Entry("pseudonyms.person", Personal.PSEUDONYM, "leads from lines to a person", "as people.id"),
+    Entry("moments.person", Personal.PSEUDONYM, "finds what is kept of a person", _LINE),
+    Entry("moments.minute", Personal.NO, "finds what is kept of a person", _LINE),
+    Entry("moments.retention", Personal.NO, "when it has to go", _LINE),
     Entry("day_keys.day", Personal.NO, "the day of the key", "until the day is over"),
     Entry("day_keys.key", Personal.NO, "hashes addresses; sealed itself", "until the day is over"),
     Entry("erasures.id", Personal.NO, "which erasures this database knows of", "for good"),

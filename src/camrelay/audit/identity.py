@@ -109,10 +109,27 @@ def cipher(subject_key: bytes) -> AESGCM:
     return AESGCM(hmac.digest(subject_key, _SEALING, "sha256"))
 
 
-def seal(
-    details: Details, trace: Trace, *, event_id: str, cipher: AESGCM, salt: bytes, nonce: bytes
-) -> tuple[Sidecar, bytes]:
-    """The sidecar of an event, and the commitment to it that goes into the envelope.
+class Origin:
+    """Details and trace of whoever acts, spelled once for every event that they are of."""
+
+    __slots__ = ("_head", "_tail", "details", "trace")
+
+    def __init__(self, details: Details, trace: Trace) -> None:
+        self.trace = trace
+        #: As they are sealed, behind a salt.
+        self.details = msgspec.json.encode(details)
+        self._head = _COMMITMENT + _length(SALT_BYTES + len(self.details))
+        self._tail = _part(trace.network) + _part(trace.address_hash)
+
+    def commit(self, plain: bytes, event_id: str) -> bytes:
+        """The commitment to salt and details, and to the trace."""
+        # Each part behind its length: no two different sidecars are the same bytes. The salt is the plain
+        # text's first part, so the network and the hash are hidden by it as well.
+        return hashlib.sha256(self._head + plain + _part(event_id) + self._tail).digest()
+
+
+def seal(origin: Origin, *, event_id: str, cipher: AESGCM, salt: bytes, nonce: bytes) -> tuple[bytes, bytes]:
+    """The sealed details of an event, and the commitment to its sidecar that goes into the envelope.
 
     Args:
         event_id: of the event; a sidecar fits no other.
@@ -122,9 +139,9 @@ def seal(
     """
     assert len(salt) == SALT_BYTES
     assert len(nonce) == NONCE_BYTES
-    plain = salt + msgspec.json.encode(details)
+    plain = salt + origin.details
     sealed = cipher.encrypt(nonce, plain, event_id.encode())
-    return Sidecar(trace, nonce + sealed), _commit(plain, trace, event_id)
+    return nonce + sealed, origin.commit(plain, event_id)
 
 
 def unseal(sidecar: Sidecar, commitment: bytes, *, event_id: str, cipher: AESGCM) -> Details:
@@ -138,9 +155,10 @@ def unseal(sidecar: Sidecar, commitment: bytes, *, event_id: str, cipher: AESGCM
         plain = cipher.decrypt(nonce, sealed, event_id.encode())
     except (InvalidTag, ValueError):
         raise ChainBroken("the details cannot be opened with this key") from None
-    if not hmac.compare_digest(_commit(plain, sidecar.trace, event_id), commitment):
+    known = msgspec.json.decode(plain[SALT_BYTES:], type=Details)
+    if not hmac.compare_digest(Origin(known, sidecar.trace).commit(plain, event_id), commitment):
         raise ChainBroken("the details are not those the record was made with")
-    return msgspec.json.decode(plain[SALT_BYTES:], type=Details)
+    return known
 
 
 def _clip(text: str, limit: int) -> str:
@@ -150,12 +168,13 @@ def _clip(text: str, limit: int) -> str:
     return text[:limit].encode(errors="replace").decode()
 
 
-def _commit(plain: bytes, trace: Trace, event_id: str) -> bytes:
-    # Each part behind its length: no two different sidecars are the same bytes. The salt is the plain text's
-    # first part, so the network and the hash are hidden by it as well.
-    parts = (plain, event_id.encode(), trace.network.encode(), trace.address_hash.encode())
-    hashed = b"".join([len(part).to_bytes(4, "big") + part for part in parts])
-    return hashlib.sha256(_COMMITMENT + hashed).digest()
+def _part(text: str) -> bytes:
+    encoded = text.encode()
+    return _length(len(encoded)) + encoded
+
+
+def _length(length: int) -> bytes:
+    return length.to_bytes(4, "big")
 
 
 def _mac(key: bytes, message: bytes) -> str:

@@ -4,8 +4,8 @@ A person has a key of their own. It makes their pseudonym in the lines, another 
 could identify them. Addresses are hashed with a key of the day. Where a key is destroyed, pseudonyms, hashes
 and sealed details that it made are noise. Visitors without a name share a key of the day.
 
-A SQLite database of its own, `people.db`, with every key in it sealed by the file `people.key`. Deleted rows
-are overwritten. Everything here blocks; one thread at a time.
+Names and keys are sealed by the file `people.key` before the database sees them. Everything here blocks; one
+thread at a time.
 """
 
 from __future__ import annotations
@@ -17,62 +17,34 @@ import hashlib
 import hmac
 import ipaddress
 import os
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from camrelay.audit.identity import (
     KEY_BYTES,
-    Details,
     IpMode,
-    Sidecar,
-    Trace,
+    Origin,
     cipher,
     details,
     pseudonym,
     trace,
     unseal,
 )
-from camrelay.audit.record import Record
-from camrelay.audit.sidecars import Ids, Sidecars
-from camrelay.errors import ChainBroken, ConfigError
+from camrelay.audit.people_store import Known, PeopleStore
+from camrelay.audit.record import REGISTRY, Record, Retention
+from camrelay.audit.sidecars import Ids, Person, Sidecars
+from camrelay.errors import ChainBroken
 from camrelay.model import AccessEvent, EventType
 from camrelay.sealing import Seal, load_key
 
-DATABASE = "people.db"
 KEY = "people.key"
 
 #: People whose keys, and addresses whose hashes, are kept in memory: some megabytes.
 _CACHE_LIMIT = 10_000
-#: How long another process, one that erases somebody, may hold the database.
-_BUSY_S = 1.0
 _DAY_US = 86_400_000_000
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS people (id INTEGER PRIMARY KEY, lookup BLOB UNIQUE, name BLOB, key BLOB);
-CREATE TABLE IF NOT EXISTS pseudonyms (name TEXT PRIMARY KEY, person INTEGER);
-CREATE INDEX IF NOT EXISTS pseudonyms_of ON pseudonyms (person);
-CREATE TABLE IF NOT EXISTS sidecars (
-    event TEXT PRIMARY KEY, person INTEGER, day TEXT, network TEXT, address_hash TEXT, blob BLOB
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS sidecars_of ON sidecars (person);
-CREATE TABLE IF NOT EXISTS day_keys (day TEXT PRIMARY KEY, key BLOB);
-CREATE TABLE IF NOT EXISTS erasures (id TEXT PRIMARY KEY);
-"""
-
-_SIDECARS = """
-SELECT event, person, network, address_hash, blob FROM sidecars
-WHERE event IN (SELECT value FROM json_each(?))
-"""
-_PSEUDONYMS = "SELECT name, person FROM pseudonyms WHERE name IN (SELECT value FROM json_each(?))"
-_PEOPLE = """
-SELECT id, name, key FROM people
-WHERE id IN (SELECT person FROM sidecars WHERE event IN (SELECT value FROM json_each(?)))
-   OR id IN (SELECT person FROM pseudonyms WHERE name IN (SELECT value FROM json_each(?)))
-"""
 
 
 @contextmanager
@@ -95,15 +67,6 @@ class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
     agent: str = ""
 
 
-class _Person:
-    def __init__(self, id: int, key: bytes) -> None:
-        self.id = id
-        self.key = key
-        self.cipher = cipher(key)
-        #: By month.
-        self.pseudonyms: dict[str, str] = {}
-
-
 class People:
     """The people of a log.
 
@@ -117,52 +80,34 @@ class People:
     def __init__(self, directory: Path, mode: IpMode = IpMode.KEYED) -> None:
         self._directory = directory
         self._mode = mode
-        self._cache: dict[str, _Person] = {}
-        self._origins: dict[tuple[str, str], tuple[Details, Trace]] = {}
+        self._cache: dict[str, Person] = {}
+        self._origins: dict[tuple[str, str], Origin] = {}
         self._ids = Ids()
-        self._version = -1
         self._day = ""
         self._day_key = b""
         self._has_turned = False
-        self._database: sqlite3.Connection | None = None
+        self._store = PeopleStore(directory, self._forget_all)
 
     def open(self) -> None:
         """Opens the database, made at first start; ConfigError when it or its key cannot be used."""
         key = load_key(self._directory / KEY)
         self._seal = Seal(key)
         self._lookup_key = hmac.digest(key, b"camrelay lookup", "sha256")
-        # Only a new file is opened here: closing an old one would drop the locks that this process has on it.
-        with suppress(FileExistsError):
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-            os.close(os.open(self._directory / DATABASE, flags, 0o600))
-        try:
-            self._database = sqlite3.connect(
-                self._directory / DATABASE, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
-            )
-            for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"):
-                self._database.execute(f"PRAGMA {pragma}")
-            self._database.executescript(_SCHEMA)
-        except sqlite3.Error as error:
-            self.close()
-            raise ConfigError(
-                f"{self._directory / DATABASE} cannot be used for people ({error.sqlite_errorname})"
-            ) from None
+        self._store.open()
 
     def close(self) -> None:
         """Lets go of the database."""
-        if self._database is not None:
-            self._database.close()
-            self._database = None
+        self._store.close()
 
     def separate(self, events: Sequence[AccessEvent], now_us: int) -> list[Record]:
         """The lines of events, without the people in them, who are durable beside the log on return."""
         sidecars = Sidecars(self._ids.take(len(events), now_us))
-        with self._transaction() as database:
+        with self._store.transaction():
             self._turn_to(_day(now_us))
             records = [self._record(event, sidecars) for event in events]
-            sidecars.write(database)
+            sidecars.write(self._store)
         if self._has_turned:
-            self._has_turned = not self._empty_journal()
+            self._has_turned = not self._store.empty_journal()
         return records
 
     def identify(self, records: Sequence[Record]) -> list[Identity]:
@@ -171,29 +116,16 @@ class People:
         Raises:
             ChainBroken: what lies beside a record is not what it was made with.
         """
-        events = msgspec.json.encode([record.id for record in records if record.id])
-        names = msgspec.json.encode([record.person for record in records if record.person])
-        with self._transaction("BEGIN") as database:
-            sidecars = {
-                event: (person, Sidecar(Trace(network, address_hash), blob))
-                for event, person, network, address_hash, blob in database.execute(_SIDECARS, (events,))
-            }
-            persons = dict(database.execute(_PSEUDONYMS, (names,)))
-            people = {id: (name, key) for id, name, key in database.execute(_PEOPLE, (events, names))}
-        found = []
-        for record in records:
-            person, sidecar = sidecars.get(record.id, (persons.get(record.person), None))
-            found.append(self._identity(record, sidecar, *people[person]) if person in people else Identity())
-        return found
+        events = [_number(record.id) for record in records if record.id]
+        names = [record.person for record in records if record.person]
+        with self._store.transaction("BEGIN"):
+            known = self._store.known(events, names)
+        return [self._identity(record, known) for record in records]
 
     def pseudonyms(self, subject: str) -> set[str]:
         """Every name that somebody has in the lines; empty when nothing is known of them."""
-        with self._transaction("BEGIN") as database:
-            found = database.execute(
-                "SELECT pseudonyms.name FROM pseudonyms JOIN people ON person = id WHERE lookup = ?",
-                (self._lookup(subject),),
-            )
-            return {name for (name,) in found}
+        with self._store.transaction("BEGIN"):
+            return self._store.pseudonyms(self._lookup(subject))
 
     def erase(self, subject: str) -> int:
         """Forgets somebody: their key, pseudonyms and everything that was kept beside their records.
@@ -201,8 +133,8 @@ class People:
         Returns:
             How many records no longer tell who they are about; -1 when nobody was known by that name.
         """
-        with self._transaction() as database:
-            count = self._forget(database, self._lookup(subject))
+        with self._store.transaction():
+            count = self._forget(self._lookup(subject))
         self._leave_no_trace()
         return count
 
@@ -220,58 +152,31 @@ class People:
             How many records no longer tell who they are about; -1 when nobody was known by those names.
         """
         counts = [-1]
-        with self._transaction() as database:
+        with self._store.transaction():
             for id, alias in erasures.items():
-                if database.execute("INSERT OR IGNORE INTO erasures VALUES (?)", (id,)).rowcount:
-                    counts.append(self._forget(database, bytes.fromhex(alias)))
+                if self._store.note_erasure(id):
+                    counts.append(self._forget(bytes.fromhex(alias)))
         self._leave_no_trace()
         return -1 if max(counts) < 0 else sum(count for count in counts if count > 0)
 
-    def purge(self, before: str) -> int:
-        """Forgets what was kept beside the records of earlier days, and people of whom nothing else is known.
+    def purge(self, retention: Retention, before: str, details_before: str = "") -> int:
+        """Forgets who stood in records of a class before a day, unless they are in others as well.
+
+        Args:
+            details_before: and up to this day, if it is later, what was kept beside such records.
 
         Returns:
-            How many records no longer tell who they are about.
+            How many records have no details any more.
         """
-        with self._transaction() as database:
-            count = database.execute("DELETE FROM sidecars WHERE day < ?", (before,)).rowcount
-            database.execute("DELETE FROM people WHERE id NOT IN (SELECT person FROM sidecars)")
-            database.execute("DELETE FROM pseudonyms WHERE person NOT IN (SELECT id FROM people)")
+        with self._store.transaction():
+            count = self._store.purge(retention, before, max(before, details_before))
+            self._cache.clear()
         self._leave_no_trace()
         return count
 
-    def _forget(self, database: sqlite3.Connection, lookup: bytes) -> int:
-        person = database.execute("SELECT id FROM people WHERE lookup = ?", (lookup,)).fetchone()
-        if person is None:
-            return -1
+    def _forget(self, lookup: bytes) -> int:
         self._cache.clear()
-        count = database.execute("DELETE FROM sidecars WHERE person = ?", person).rowcount
-        database.execute("DELETE FROM pseudonyms WHERE person = ?", person)
-        database.execute("DELETE FROM people WHERE id = ?", person)
-        return count
-
-    @contextmanager
-    def _transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
-        database = self._database
-        if database is None:
-            raise OSError(errno.EBADF, "the database of people is not open")
-        try:
-            database.execute(begin)
-            try:
-                # Somebody may have been forgotten by another process: what we remember may be no longer so.
-                (version,) = database.execute("PRAGMA data_version").fetchone()
-                if version != self._version:
-                    self._version = version
-                    self._forget_all()
-                yield database
-                database.execute("COMMIT")
-            except BaseException:
-                self._forget_all()
-                if database.in_transaction:
-                    database.execute("ROLLBACK")
-                raise
-        except sqlite3.Error as error:
-            raise OSError(errno.EIO, f"people.db: {error.sqlite_errorname}") from None
+        return self._store.forget(lookup)
 
     def _forget_all(self) -> None:
         """Of what the database knows better."""
@@ -279,31 +184,19 @@ class People:
         self._day = ""
 
     def _leave_no_trace(self) -> None:
-        if not self._empty_journal():
+        if not self._store.empty_journal():
             raise OSError(errno.EBUSY, "people.db is being read: old pages are left; repeat")
-
-    def _empty_journal(self) -> bool:
-        """Leaves nothing of what was overwritten in the write-ahead log; False while somebody reads there."""
-        assert self._database is not None
-        try:
-            (is_busy, *_) = self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        except sqlite3.Error as error:
-            raise OSError(errno.EIO, f"people.db: {error.sqlite_errorname}") from None
-        return not is_busy
 
     def _turn_to(self, day: str) -> None:
         """Destroys the address keys of other days."""
         if day == self._day:
             return
-        assert self._database is not None
-        self._database.execute("DELETE FROM day_keys WHERE day <> ?", (day,))
-        row = self._database.execute("SELECT key FROM day_keys WHERE day = ?", (day,)).fetchone()
-        if row is None:
+        sealed = self._store.turn_to(day)
+        if sealed is None:
             self._day_key = os.urandom(KEY_BYTES)
-            sealed = self._seal.close(self._day_key.hex(), f"day/{day}")
-            self._database.execute("INSERT INTO day_keys VALUES (?, ?)", (day, sealed))
+            self._store.add_day(day, self._seal.close(self._day_key.hex(), f"day/{day}"))
         else:
-            self._day_key = bytes.fromhex(self._seal.open(row[0], f"day/{day}"))
+            self._day_key = bytes.fromhex(self._seal.open(sealed, f"day/{day}"))
         # Visitors without a name have a new key as well.
         self._cache.pop("", None)
         self._origins.clear()
@@ -314,11 +207,12 @@ class People:
         is_end = event.type is EventType.STOP
         person = self._person(event.subject, may_be_new=not is_end)
         name = id = commitment = ""
-        if person is not None and event.subject:
-            name = self._pseudonym(person, _month(event.ts_us))
-        if person is not None and not is_end and (event.subject or event.address or event.agent):
-            sealed, clear = self._origin(event.address, event.agent)
-            id, commitment = sidecars.add(sealed, clear, person.id, person.cipher, self._day)
+        if person is not None:
+            if event.subject:
+                name = self._pseudonym(person, event.ts_us)
+            if not is_end and (event.subject or event.address or event.agent):
+                origin = self._origin(event.address, event.agent)
+                id, commitment = sidecars.add(origin, person, REGISTRY[event.type].retention)
         return Record(
             type=event.type,
             ts_us=event.ts_us,
@@ -334,18 +228,17 @@ class People:
             count=event.count,
             id=id,
             commitment=commitment,
-            about=self._about(event),
+            about=self._about(event) if event.about else "",
             target=event.target,
         )
 
-    def _origin(self, text: str, agent: str) -> tuple[Details, Trace]:
-        """What is kept of where an event came from, to be sealed and in the clear."""
+    def _origin(self, text: str, agent: str) -> Origin:
+        """What is kept of where an event came from."""
         origin = self._origins.get((text, agent))
         if origin is None:
             address = ipaddress.ip_address(text) if text else None
-            origin = (
-                details(address, self._mode, user_agent=agent),
-                trace(address, self._mode, self._day_key),
+            origin = Origin(
+                details(address, self._mode, user_agent=agent), trace(address, self._mode, self._day_key)
             )
             if len(self._origins) >= _CACHE_LIMIT:
                 self._origins.clear()
@@ -354,27 +247,21 @@ class People:
 
     def _about(self, event: AccessEvent) -> str:
         """The pseudonym of whom an event concerns; nobody becomes known by that."""
-        person = self._person(event.about, may_be_new=False) if event.about else None
-        return "" if person is None else self._pseudonym(person, _month(event.ts_us))
+        person = self._person(event.about, may_be_new=False)
+        return "" if person is None else self._pseudonym(person, event.ts_us)
 
-    def _person(self, subject: str, *, may_be_new: bool) -> _Person | None:
-        assert self._database is not None
+    def _person(self, subject: str, *, may_be_new: bool) -> Person | None:
         if (known := self._cache.get(subject)) is not None:
             return known
         lookup = self._lookup(subject) if subject else self._lookup("", self._day)
-        row = self._database.execute("SELECT id, key FROM people WHERE lookup = ?", (lookup,)).fetchone()
-        if row is not None:
-            person = _Person(row[0], bytes.fromhex(self._seal.open(row[1], "person/key")))
+        found = self._store.person(lookup)
+        if found is not None:
+            person = Person(found[0], bytes.fromhex(self._seal.open(found[1], "person/key")))
         elif may_be_new:
             key = os.urandom(KEY_BYTES)
-            sealed = (
-                self._seal.close(_text(subject), "person/name"),
-                self._seal.close(key.hex(), "person/key"),
-            )
-            added = self._database.execute(
-                "INSERT INTO people (lookup, name, key) VALUES (?, ?, ?)", (lookup, *sealed)
-            )
-            person = _Person(added.lastrowid or 0, key)
+            name = self._seal.close(_text(subject), "person/name")
+            sealed = self._seal.close(key.hex(), "person/key")
+            person = Person(self._store.add_person(lookup, name, sealed), key)
         else:
             return None
         if len(self._cache) >= _CACHE_LIMIT:
@@ -382,18 +269,23 @@ class People:
         self._cache[subject] = person
         return person
 
-    def _pseudonym(self, person: _Person, month: str) -> str:
-        assert self._database is not None
-        name = person.pseudonyms.get(month)
+    def _pseudonym(self, person: Person, ts_us: int) -> str:
+        days = ts_us // _DAY_US
+        name = person.pseudonyms.get(days)
         if name is None:
-            name = person.pseudonyms[month] = pseudonym(person.key, month)
-            self._database.execute("INSERT OR IGNORE INTO pseudonyms VALUES (?, ?)", (name, person.id))
+            name = person.pseudonyms[days] = pseudonym(person.key, _date(days)[:7])
+            self._store.add_pseudonym(name, person.id)
         return name
 
     def _lookup(self, subject: str, day: str = "") -> bytes:
         return hmac.digest(self._lookup_key, f"{day}\0{_text(subject)}".encode(), hashlib.sha256)
 
-    def _identity(self, record: Record, sidecar: Sidecar | None, name: bytes, key: bytes) -> Identity:
+    def _identity(self, record: Record, known: Known) -> Identity:
+        unkept = known.persons.get(record.person, 0), None
+        person, sidecar = known.sidecars.get(_number(record.id), unkept)
+        if person not in known.people:
+            return Identity()
+        name, key = known.people[person]
         subject = self._seal.open(name, "person/name")
         if sidecar is None:
             return Identity(subject)
@@ -410,6 +302,15 @@ def _digest(commitment: str) -> bytes:
         raise ChainBroken("a record's commitment is none") from None
 
 
+def _number(id: str) -> int:
+    """The id of a record in the database, -1 when it is none."""
+    try:
+        number = int(id, 16)
+    except ValueError:
+        return -1
+    return number if number < 1 << 63 else -1
+
+
 def _text(subject: str) -> str:
     # Lone surrogates have no encoding.
     return subject.encode(errors="replace").decode()
@@ -417,10 +318,6 @@ def _text(subject: str) -> str:
 
 def _day(us: int) -> str:
     return _date(us // _DAY_US)
-
-
-def _month(us: int) -> str:
-    return _day(us)[:7]
 
 
 @functools.lru_cache(maxsize=16)

@@ -108,7 +108,9 @@ def purge(directory: Path, signer: Signer, people: People, days: Sequence[Expire
     if days:
         sync_directory(directory)
     if files := log_files(directory):
-        people.purge(day_of(files[0]))
+        oldest = day_of(files[0])
+        people.purge(Retention.VIEWINGS, oldest)
+        people.purge(Retention.ACTS, min([oldest, *kept_days(directory)]))
 
 
 def _check(directory: Path, signer: Signer, days: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
 """What is kept beside the records of a batch, on its way into the database of people.
 
 The writer's thread shares the interpreter with the event loop, and everything that lets go of it may wait for
-the loop's turn to end. So randomness is taken at once, and rows are written by one statement.
+the loop's turn to end. So randomness is taken at once, and rows are written by few statements.
 """
 
 from __future__ import annotations
@@ -9,21 +9,10 @@ from __future__ import annotations
 import io
 import os
 import secrets
-import sqlite3
 
-import msgspec
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-from camrelay.audit.identity import NONCE_BYTES, SALT_BYTES, Details, Trace, seal
-
-#: Of an id, drawn at random after the milliseconds.
-_RANDOM_BITS = 22
-
-_KEEP = """
-INSERT INTO sidecars
-SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, substr(?2, value ->> 5, value ->> 6)
-FROM json_each(?1)
-"""
+from camrelay.audit.identity import NONCE_BYTES, SALT_BYTES, Origin, cipher, seal
+from camrelay.audit.people_store import RANDOM_BITS, Moment, PeopleStore, Row, minute_of
+from camrelay.audit.record import Retention
 
 
 class Ids:
@@ -34,10 +23,23 @@ class Ids:
 
     def take(self, count: int, now_us: int) -> range:
         """As many as a batch may need; what it does not use nobody will."""
-        drawn = now_us // 1000 << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
+        drawn = now_us // 1000 << RANDOM_BITS | secrets.randbits(RANDOM_BITS)
         first = max(self._next, drawn)
         self._next = first + count
         return range(first, self._next)
+
+
+class Person:
+    """Somebody whose key is at hand."""
+
+    def __init__(self, id: int, key: bytes) -> None:
+        self.id = id
+        self.key = key
+        self.cipher = cipher(key)
+        #: By day, counted from 1970: two of one month have the same.
+        self.pseudonyms: dict[int, str] = {}
+        #: The newest that the database has.
+        self.moment: Moment | None = None
 
 
 class Sidecars:
@@ -46,27 +48,25 @@ class Sidecars:
     def __init__(self, ids: range) -> None:
         self._ids = iter(ids)
         self._randomness = io.BytesIO(os.urandom(len(ids) * (SALT_BYTES + NONCE_BYTES)))
-        self._rows: list[tuple[str, int, str, str, str, int, int]] = []
-        self._blobs = bytearray()
+        self._rows: list[Row] = []
+        self._moments: list[Moment] = []
 
-    def add(self, kept: Details, trace: Trace, person: int, cipher: AESGCM, day: str) -> tuple[str, str]:
+    def add(self, origin: Origin, person: Person, retention: Retention) -> tuple[str, str]:
         """Seals what is kept of a person in one record; returns its id and commitment."""
-        id = f"{next(self._ids):016x}"
-        sidecar, commitment = seal(
-            kept,
-            trace,
-            event_id=id,
-            cipher=cipher,
-            salt=self._randomness.read(SALT_BYTES),
-            nonce=self._randomness.read(NONCE_BYTES),
+        number = next(self._ids)
+        id = f"{number:016x}"
+        read = self._randomness.read
+        blob, commitment = seal(
+            origin, event_id=id, cipher=person.cipher, salt=read(SALT_BYTES), nonce=read(NONCE_BYTES)
         )
-        # SQL counts from one.
-        place = len(self._blobs) + 1, len(sidecar.blob)
-        self._blobs += sidecar.blob
-        self._rows.append((id, person, day, trace.network, trace.address_hash, *place))
+        trace = origin.trace
+        self._rows.append((number, person.id, retention, trace.network, trace.address_hash, blob))
+        moment = (person.id, minute_of(number), retention)
+        if moment != person.moment:
+            person.moment = moment
+            self._moments.append(moment)
         return id, commitment.hex()
 
-    def write(self, database: sqlite3.Connection) -> None:
+    def write(self, store: PeopleStore) -> None:
         """Adds the rows, in the transaction that is open."""
-        if self._rows:
-            database.execute(_KEEP, (msgspec.json.encode(self._rows).decode(), self._blobs))
+        store.add(self._rows, self._moments)
