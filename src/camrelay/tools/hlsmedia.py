@@ -92,7 +92,8 @@ class Media:
         if not fragments:
             return
         name = f"segment {msn}"
-        self._peak_bps = max(self._peak_bps, len(body) * 8 / max(segment.duration_s, 0.001))
+        if len(segment.parts) != 1:  # a single part may be little but a key frame
+            self._peak_bps = max(self._peak_bps, len(body) * 8 / max(segment.duration_s, 0.001))
         yield from self._check_length(name, segment.duration_s, fragments, init_uri)
         samples = [sample for fragment in fragments for sample in fragment.samples]
         if any(sample.is_sync for sample in samples) and not samples[0].is_sync:

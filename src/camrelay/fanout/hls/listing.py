@@ -28,6 +28,9 @@ MAX_BYTES = 80_000_000
 #: Players want parts within PART-HOLD-BACK of the end; these segments are more than that, and every line of a
 #: playlist is sent to every viewer several times a second.
 _SEGMENTS_WITH_PARTS = 3
+#: A segment shorter than TARGETDURATION by more than this is little but its key frame, and no measure of what
+#: a network must carry [4.4.6.2].
+_PEAK_SHARE = 4
 
 
 class Beside(NamedTuple):
@@ -123,7 +126,8 @@ class Listing:
         """
         self._entries[-1].completed_at = now
         self._unlist_parts(now)
-        self._peak_bps = max(self._peak_bps, segment.size_bytes * 8 * CLOCK_RATE // segment.duration)
+        if segment.duration * _PEAK_SHARE >= self._target:
+            self._peak_bps = max(self._peak_bps, segment.size_bytes * 8 * CLOCK_RATE // segment.duration)
         while len(self._entries) > 1 and self._is_full():
             self._retire(now)
         forgotten = []
