@@ -24,7 +24,7 @@ from camrelay.audit import people_store, writer
 from camrelay.audit.archive import log_files, verify
 from camrelay.audit.file import LogFile
 from camrelay.audit.log import AccessLog
-from camrelay.audit.people import opened
+from camrelay.audit.people import People, opened
 from camrelay.audit.recovery import read
 from camrelay.audit.signer import Signer, read_notes
 from camrelay.config import Audit
@@ -637,13 +637,13 @@ async def test_as_long_as_people_are_locked_refusals_come_at_once(
     with pytest.raises(AuditUnavailable, match="too slow"):
         await fixture.log.append(start(1))
     tries = threading.Semaphore(0)
-    separate = people.People.separate
+    separate = People.separate
 
     def tried(*args: Any) -> Any:
         tries.release()
         return separate(*args)
 
-    monkeypatch.setattr(people.People, "separate", tried)
+    monkeypatch.setattr(People, "separate", tried)
     for _ in range(3):
         assert await asyncio.to_thread(tries.acquire, timeout=5)
     with pytest.raises(AuditUnavailable, match="cannot be written"):

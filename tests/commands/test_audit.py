@@ -14,8 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from audit_builders import NOON_US, make_event, write_log
-from camrelay.audit import holds
-from camrelay.audit import people_store
+from camrelay.audit import holds, people_store
 from camrelay.audit.archive import log_files
 from camrelay.audit.erasure import LEDGER
 from camrelay.audit.holds import Hold
