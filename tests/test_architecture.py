@@ -67,6 +67,7 @@ CORES = {
     "auth.token",
     "auth.totp",
     "auth.policy",
+    "auth.question",
     "auth.schedule",
     "auth.api_key",
     "auth.share",

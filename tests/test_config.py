@@ -80,6 +80,7 @@ def test_values_arrive() -> None:
             "auth.jwks.keep_s is under refresh_s",
             "",
         ),
+        ("[callback]\nurl = 'http://10.0.0.5/'\n", 2, "callback.url is no https:// URL", ""),
         ("[auth]\nquery_tokens = 1\n", 2, "auth.query_tokens", "true or false"),
         ("server = 5\n", 1, "server", "a table"),
         ("[camera]\nid = 'a'\n", 1, "camera", "double brackets"),

@@ -27,6 +27,7 @@ from camrelay.audit.log import AccessLog
 from camrelay.audit.sink import parse_address
 from camrelay.audit.sinks import Sinks
 from camrelay.auth.api_key import ApiKeys
+from camrelay.auth.callback import Callback
 from camrelay.auth.client import parse_networks
 from camrelay.auth.cookie import Cookies
 from camrelay.auth.gate import Gate
@@ -115,6 +116,7 @@ class App:
             self._log.append,
             book=self._book,
             api_keys=self._api_keys,
+            callback=Callback(options.callback),
             trusted_proxies=options.server.trusted_proxies,
             hls_idle_timeout_s=options.hls.idle_timeout_s,
         )

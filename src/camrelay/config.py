@@ -166,6 +166,19 @@ class Auth(_Section, frozen=True):
     max_sessions: Annotated[int, Meta(ge=1)] = 20_000
 
 
+class Callback(_Section, frozen=True):
+    """[callback]: a service of the operator's that decides who may watch, where nobody here can."""
+
+    #: https:// URL, or http:// of this machine, that MediaMTX's question is sent to; "": none is asked.
+    url: Annotated[str, Meta(max_length=2000)] = ""
+    #: No answer for this long is a refusal.
+    timeout_s: Annotated[float, Meta(gt=0, le=30)] = 2.0
+    #: For how long an answer counts; the same question is asked again before that, and the viewing goes on.
+    lease_s: Annotated[float, Meta(ge=5, le=86_400)] = 60.0
+    #: Questions on their way at once; beyond it, viewings are refused.
+    max_questions: Annotated[int, Meta(ge=1, le=10_000)] = 100
+
+
 class Accounts(_Section, frozen=True):
     """[accounts]: people who sign in."""
 
@@ -279,6 +292,7 @@ class Config(_Section, frozen=True):
     ingest: Ingest = Ingest()
     egress: Egress = Egress()
     auth: Auth = Auth()
+    callback: Callback = Callback()
     accounts: Accounts = Accounts()
     audit: Audit = Audit()
     store: Store = Store()
@@ -289,6 +303,7 @@ class Config(_Section, frozen=True):
 #: Options that may hold a secret, and so may be "${NAME}": the value of that environment variable.
 SECRETS: tuple[Path, ...] = (
     ("camera", "password"),
+    ("callback", "url"),
     ("store", "url"),
     ("webrtc", "ice_servers"),
     ("audit", "sinks"),
@@ -439,6 +454,8 @@ def _contradictions(config: Config) -> Iterator[Fault]:
         yield Fault(("audit", "viewings_days"), "is over acts_days: a purge must outlive what it purged")
     if config.ingest.backoff_min_s > config.ingest.backoff_max_s:
         yield Fault(("ingest", "backoff_min_s"), "is over backoff_max_s")
+    if config.callback.url and not _is_guarded(config.callback.url):
+        yield Fault(("callback", "url"), _UNGUARDED)
     seen: set[str] = set()
     for i, camera in enumerate(config.camera):
         if camera.id in seen:

@@ -365,6 +365,12 @@ class Overloaded(NotReady):
     code = "overloaded"
 
 
+class CallbackFailed(NotReady):
+    """The service that the operator has named to decide who may watch does not answer."""
+
+    code = "callback_failed"
+
+
 class TooManyRequests(NotReady):
     """More attempts than one client, or everybody together, may make."""
 

@@ -72,6 +72,9 @@ auth_decisions = _counter(
     "camrelay_auth_decisions_total", "Requests for media, allowed or denied.", "outcome", "reason"
 )
 sign_ins = _counter("camrelay_sign_ins_total", "Attempts to sign in, by how they ended.", "outcome")
+callback_answers = _counter(
+    "camrelay_callback_answers_total", "Questions to the service that decides who may watch.", "outcome"
+)
 jwks_fetches = _counter(
     "camrelay_jwks_fetches_total", "Key sets of tenants that were asked for.", "tenant", "outcome"
 )

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auth_builders import KEYS, NOW_S, NOW_US, OTHER_KEY, SIGNING_KEY, make_grant
-from camrelay.auth.token import MAX_LENGTH, VerificationKey, key_named_by, sign, verify
+from camrelay.auth.token import MAX_LENGTH, VerificationKey, is_meant_as_grant, key_named_by, sign, verify
 from camrelay.config import Auth
 from camrelay.errors import (
     TokenError,
@@ -58,22 +58,24 @@ def check(raw: str, now_us: int = NOW_US) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("raw", "kid"),
+    ("raw", "kid", "is_grant"),
     [
-        (forge(), "k1"),
-        (forge(HEADER | {"kid": "../k1"}), "../k1"),
-        (forge({"alg": "EdDSA"}), None),
-        (forge(HEADER | {"kid": 5}), None),
-        (forge([]), None),
-        ("*.b.c", None),
-        ("a.b", None),
-        ("", None),
-        (forge() + "a" * MAX_LENGTH, None),
+        (forge(), "k1", True),
+        (forge(HEADER | {"kid": "../k1"}), "../k1", True),
+        (forge({"alg": "RS256", "typ": "JWT", "kid": "theirs"}), "theirs", False),
+        (forge({"alg": "EdDSA"}), None, False),
+        (forge(HEADER | {"kid": 5}), None, True),
+        (forge([]), None, False),
+        ("*.b.c", None, False),
+        ("a.b", None, False),
+        ("", None, False),
+        (forge() + "a" * MAX_LENGTH, None, False),
     ],
 )
-def test_which_key_a_token_names(raw: str, kid: str | None) -> None:
+def test_what_a_token_says_of_itself(raw: str, kid: str | None, is_grant: bool) -> None:
     """Whether there is such a key, and whether it signed, is judged elsewhere."""
     assert key_named_by(raw) == kid
+    assert is_meant_as_grant(raw) == is_grant
 
 
 def assert_refused(raw: str, error: type[TokenError], reason: str, now_us: int = NOW_US) -> None:

@@ -13,19 +13,21 @@ import logging
 import math
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 
 from aiohttp import web
 
 from camrelay import metrics
 from camrelay.auth.api_key import ApiKeys
+from camrelay.auth.callback import NOBODY_TO_ASK, Callback
 from camrelay.auth.client import address_prefix, agent_family, client_address, parse_networks
 from camrelay.auth.journal import Attempt, Journal
 from camrelay.auth.keys import KeyRing
 from camrelay.auth.lease import Handle, HandleKind
 from camrelay.auth.permission import Permissions
 from camrelay.auth.policy import Authority, decide
+from camrelay.auth.question import Question
 from camrelay.auth.revocation import Revocation, RevocationFile
 from camrelay.auth.sent_away import SentAway
 from camrelay.auth.session import Client, MediaSession, OpenedSession, SessionInfo
@@ -38,12 +40,12 @@ from camrelay.auth.websession import signed_in
 from camrelay.config import Auth, Camera
 from camrelay.errors import (
     AccessDenied,
-    CamrelayError,
     ConfigError,
     NotReady,
     Overloaded,
     ScopeDenied,
     SessionEnded,
+    TokenError,
 )
 from camrelay.model import AccessEvent, Action, CameraId, EndReason, Protocol, Viewer
 
@@ -71,6 +73,7 @@ class Gate:
         record: writes an access event; its awaitable is done when the event is durable.
         book: what owners have given to others.
         api_keys: what programs show for months.
+        callback: whom to ask about what is not judged here.
         trusted_proxies: addresses and networks whose X-Forwarded-For is believed.
         hls_idle_timeout_s: an HLS viewing without a request for this long is over.
         now, utc_us: the clocks, monotonic seconds and microseconds of UTC.
@@ -89,6 +92,7 @@ class Gate:
         *,
         book: Book = NOTHING_SHARED,
         api_keys: ApiKeys | None = None,
+        callback: Callback = NOBODY_TO_ASK,
         trusted_proxies: Collection[str] = (),
         hls_idle_timeout_s: float = 30.0,
         now: Callable[[], float] = time.monotonic,
@@ -99,6 +103,7 @@ class Gate:
         self._revocations = revocations
         self._cameras = cameras
         self._book = book
+        self._callback = callback
         self._trusted_proxies = parse_networks(trusted_proxies)
         self._now = now
         self._utc_us = utc_us
@@ -145,11 +150,10 @@ class Gate:
             Overloaded: there are `max_sessions` already.
         """
         attempt = self._attempt(request, camera)
-        with self._denials_on_record(attempt):
-            authority, deadline = self._decide(request, attempt, Action.WATCH)
+        with self._journal.denials_of(attempt):
             secret = secrets.token_urlsafe(20)
-            session = self._sessions.open(CameraId(camera), authority, deadline, attempt.client, secret)
-        return OpenedSession(session.id, secret, session.camera, authority.expires_us)
+            session = await self._open(request, attempt, Action.WATCH, secret)
+        return OpenedSession(session.id, secret, session.camera, session.expires_us)
 
     async def renew_session(self, request: web.Request, id: str) -> SessionInfo:
         """Moves a session's end to that of the request's grant, without a gap.
@@ -160,14 +164,15 @@ class Gate:
         """
         session = self._sessions.get(id)
         attempt = self._attempt(request, session.camera if session else "")
-        with self._denials_on_record(attempt):
+        with self._journal.denials_of(attempt):
             if session is None:
                 raise ScopeDenied("unknown_session")
             attempt.session = id
-            authority, deadline = self._decide(request, attempt, Action.WATCH)
+            authority, deadline, question = await self._judge(request, attempt, Action.WATCH)
             if (authority.subject, authority.method) != (session.authority.subject, session.authority.method):
                 raise AccessDenied("another_subject")
             self._sessions.renew(session, authority, deadline)
+            self._callback.keep(session, question, self._sessions)
         return session.info()
 
     async def authorize(
@@ -196,11 +201,12 @@ class Gate:
         if secret is not None:
             session = self._sessions.by_secret(secret)
             return session is not None and session.camera == camera and session.hls is None
-        found = self._cameras(camera)
-        try:
-            return found is not None and self.permissions.may_watch(request)(found)
-        except AccessDenied:
+        if (found := self._cameras(camera)) is None:
             return False
+        with suppress(AccessDenied):
+            if self.permissions.may_watch(request)(found):
+                return True
+        return self._callback.question(request, self._attempt(request, camera)) is not None
 
     def running(self, secret: str, camera: str) -> Viewer | None:
         """The HLS viewing that a media session's secret leads to; None when `authorize` has to decide.
@@ -266,8 +272,8 @@ class Gate:
         self, request: web.Request, secret: str | None, camera: str, protocol: Protocol, action: Action
     ) -> Viewer:
         attempt = self._attempt(request, camera, protocol)
-        with self._denials_on_record(attempt):
-            session = self._session(request, secret, attempt, action)
+        with self._journal.denials_of(attempt):
+            session = await self._session(request, secret, attempt, action)
             viewing = session.hls if protocol is Protocol.HLS else None
             viewing = viewing or self._sessions.begin(session, attempt.client, protocol)
             viewing.used_at = self._now()
@@ -284,13 +290,12 @@ class Gate:
                 raise SessionEnded(viewer.end_reason)
         return viewer
 
-    def _session(
+    async def _session(
         self, request: web.Request, secret: str | None, attempt: Attempt, action: Action
     ) -> MediaSession:
         camera = CameraId(attempt.camera)
         if secret is None:
-            authority, deadline = self._decide(request, attempt, action)
-            return self._sessions.open(camera, authority, deadline, attempt.client)
+            return await self._open(request, attempt, action)
         session = self._sessions.admit(secret)
         attempt.session, attempt.subject = session.id, session.authority.subject
         if session.camera != camera:
@@ -301,8 +306,32 @@ class Gate:
             raise AccessDenied("action_not_granted")
         return session
 
+    async def _open(
+        self, request: web.Request, attempt: Attempt, action: Action, secret: str | None = None
+    ) -> MediaSession:
+        authority, deadline, question = await self._judge(request, attempt, action)
+        session = self._sessions.open(CameraId(attempt.camera), authority, deadline, attempt.client, secret)
+        self._callback.keep(session, question, self._sessions)
+        return session
+
+    async def _judge(
+        self, request: web.Request, attempt: Attempt, action: Action
+    ) -> tuple[Authority, float, Question | None]:
+        """The authority of a request without a secret, the monotonic second it ends at, what was asked."""
+        try:
+            return *self._decide(request, attempt, action), None
+        except TokenError:
+            question = self._callback.question(request, attempt)
+            if question is None:
+                raise
+        authority, deadline = await self._callback.ask(question)
+        attempt.subject = authority.subject
+        if self._cameras(attempt.camera) is None:
+            raise ScopeDenied("unknown_camera")
+        return *self._lasting(attempt, authority, deadline), question
+
     def _decide(self, request: web.Request, attempt: Attempt, action: Action) -> tuple[Authority, float]:
-        """The authority of a request without a secret, and the monotonic second it ends at."""
+        """The authority that is known here, and the monotonic second it ends at."""
         check_site(request, self._book.origins(attempt.camera))
         raw, grant, deadline = self.permissions.token(request), None, math.inf
         if raw is not None:
@@ -313,17 +342,16 @@ class Gate:
             attempt.subject = person.account.id
         now_us, found = self._utc_us(), self._cameras(attempt.camera)
         authority = decide(CameraId(attempt.camera), found, action, grant, person, self._book, now_us)
+        if authority.expires_us is not None:
+            # A token seen once keeps its own end on the monotonic clock.
+            deadline = min(deadline, self._now() + (authority.expires_us - now_us) / 1e6)
+        return self._lasting(attempt, authority, deadline)
+
+    def _lasting(self, attempt: Attempt, authority: Authority, deadline: float) -> tuple[Authority, float]:
         if self._sent_away.is_away(attempt.camera, authority.subject, self._now()):
             raise SessionEnded(EndReason.REVOKED)
-        if authority.expires_us is None:
-            return self._allowed(authority, math.inf)
-        # A token seen once keeps its own end on the monotonic clock.
-        deadline = min(deadline, self._now() + (authority.expires_us - now_us) / 1e6)
-        if self._now() - self._heard_at > STALE_S:
+        if deadline != math.inf and self._now() - self._heard_at > STALE_S:
             raise Overloaded("revocations cannot be read")
-        return self._allowed(authority, deadline)
-
-    def _allowed(self, authority: Authority, deadline: float) -> tuple[Authority, float]:
         self._journal.allow(authority.method)
         return authority, deadline
 
@@ -344,19 +372,11 @@ class Gate:
         """Where a request comes from."""
         forwarded_for = request.headers.getall("X-Forwarded-For", ())
         address = client_address(request.remote, forwarded_for, self._trusted_proxies)
-        agent = agent_family(request.headers.get("User-Agent", ""))
-        return Client("" if address is None else str(address), address_prefix(address), agent)
+        text, agent = "" if address is None else str(address), request.headers.get("User-Agent", "")
+        return Client(text, address_prefix(address), agent_family(agent))
 
     def _attempt(self, request: web.Request, camera: str, protocol: str = "") -> Attempt:
         return Attempt(camera, protocol, self.client(request))
-
-    @contextmanager
-    def _denials_on_record(self, attempt: Attempt) -> Iterator[None]:
-        try:
-            yield
-        except CamrelayError as error:
-            self._journal.deny(attempt, error)
-            raise
 
     async def _keep_time(self) -> None:
         while True:

@@ -6,7 +6,8 @@ A start is waited for; stops and denials are handed over without waiting, and th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 
@@ -67,6 +68,15 @@ class Journal:
     def allow(self, method: str) -> None:
         """Counts an authority that was accepted; the viewing it leads to is what goes on record."""
         metrics.auth_decisions.labels("allow", method).inc()
+
+    @contextmanager
+    def denials_of(self, attempt: Attempt) -> Iterator[None]:
+        """What is refused inside is on record."""
+        try:
+            yield
+        except CamrelayError as error:
+            self.deny(attempt, error)
+            raise
 
     def deny(self, attempt: Attempt, error: CamrelayError) -> None:
         """Tells that a request got nothing, and counts it."""

@@ -28,8 +28,8 @@ class Authority(msgspec.Struct, frozen=True):
     """Why a viewer may use a camera, and what can take that away again.
 
     `subject` is "" for anybody. `method` says which rule allowed it: "grant", "link", "account", "share",
-    "member" or "public". `expires_us` is microseconds of UTC, None when only a revocation by one of the
-    `handles` ends it.
+    "member", "callback" or "public". `expires_us` is microseconds of UTC, None when only a revocation by one
+    of the `handles` ends it.
     """
 
     subject: str

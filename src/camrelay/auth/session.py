@@ -44,7 +44,8 @@ class MediaSession:
     """
 
     __slots__ = (
-        "authority", "camera", "client", "deadline", "digest", "hls", "id", "opened_us", "viewings",
+        "authority", "camera", "client", "deadline", "digest", "hls", "id", "opened_us", "renewing",
+        "viewings",
     )  # fmt: skip
 
     def __init__(
@@ -68,6 +69,8 @@ class MediaSession:
         self.viewings: dict[str, Viewing] = {}
         #: The one HLS viewing, which every request of the player belongs to.
         self.hls: Viewing | None = None
+        #: What moves the deadline on while the authority lasts, where the viewer does not.
+        self.renewing: asyncio.Task[None] | None = None
 
     @property
     def expires_us(self) -> int | None:

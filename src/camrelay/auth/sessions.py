@@ -160,6 +160,8 @@ class Sessions:
             return
         self._leases.remove(session.id)
         self._silences.remove(session.id)
+        if session.renewing is not None:
+            session.renewing.cancel()
         if session.digest is not None:
             del self._by_digest[session.digest]
             if len(self._dead) >= DEAD_LIMIT:

@@ -139,14 +139,23 @@ def verify(raw: str, keys: Mapping[str, VerificationKey], options: Auth, now_us:
 
 def key_named_by(raw: str) -> str | None:
     """The id of the key that a token says it is signed with, None when it says none. Nothing is checked."""
+    kid = _header(raw).get("kid")
+    return kid if isinstance(kid, str) else None
+
+
+def is_meant_as_grant(raw: str) -> bool:
+    """Whether a token says that it is a grant, and no other JWT of somebody's. Nothing is checked."""
+    return _header(raw).get("typ") == TYPE
+
+
+def _header(raw: str) -> dict[str, Any]:
     header, *rest = raw.split(".", 2)
     if len(raw) > MAX_LENGTH or len(rest) != 2:
-        return None
+        return {}
     try:
-        kid = _parse_object(_decode_segment(header)).get("kid")
+        return _parse_object(_decode_segment(header))
     except TokenMalformed:
-        return None
-    return kid if isinstance(kid, str) else None
+        return {}
 
 
 def _key_for(header: dict[str, Any], keys: Mapping[str, VerificationKey]) -> tuple[str, VerificationKey]:
