@@ -18,6 +18,7 @@ BASE = {"errors", "model", "config", "config_fault", "toml_lines"}
 #: Synchronous, no I/O, no clock, no logging, no asyncio.
 CORES = {
     "capacity",
+    "exposition",
     "ingest.h264",
     "ingest.parameter_set",
     "ingest.timeline",

@@ -5,8 +5,21 @@ Labels are camera, protocol, reason, outcome, class, sink and worker; never a pe
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from collections.abc import Iterator
 
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
+
+from camrelay import exposition
+
+# When a counter began is a line for every counter of every camera, and nobody asks for it.
+disable_created_metrics()
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
 
@@ -98,6 +111,6 @@ event_loop_lag = Histogram(
 worker_restarts = _counter("camrelay_worker_restarts_total", "Ingest workers replaced.", "worker")
 
 
-def render() -> bytes:
-    """The exposition text that /metrics answers with."""
-    return generate_latest(REGISTRY)
+def render() -> Iterator[bytes]:
+    """The exposition text that /metrics answers with, one metric after the other."""
+    return map(exposition.text, REGISTRY.collect())
