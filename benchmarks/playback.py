@@ -1,12 +1,18 @@
 """Whether players play: hls.js in Chromium and ffmpeg, for minutes, directly and through nginx.
 
 All four watch the same camera at the same time. hls.js is driven by the module of camrelay's own player,
-which also keeps it at the live edge. A stall is its buffer running empty (the video's `waiting` event after
-the first picture). How far behind live it is comes from the program date at its playhead, which is when the
-picture reached the relay, so that muxing, the wait for a part, the way here and the buffer are all in it;
-small corrections of program dates move it by some milliseconds. ffmpeg records without decoding. Its warnings
-about timestamps are about the stream; others are about its ways, such as reading the init section anew with
-every reload of a playlist. The proxy is nginx with the configuration that is shipped: TLS and HTTP/2.
+which also keeps it at the live edge. A stall is the video's `waiting` event once playback has found its
+place. One with media ahead in the buffer is the browser's: its decoder gets too little of the processor. One
+without is the delivery's, or the page's, whose script fetches the parts: how late its own timers were in the
+second before tells which. The picture is small, so that decoding it in software is not what is measured.
+
+How far behind live playback is comes from the program date at the playhead, which is when the picture
+reached the relay, so that muxing, the wait for a part, the way here and the buffer are all in it; small
+corrections of program dates move it by some milliseconds.
+
+ffmpeg records without decoding. Its warnings about timestamps are about the stream. It reads the init section
+anew with every reload of a playlist and warns that it knows it already, which is counted apart from the rest.
+The proxy is nginx with the configuration that is shipped: TLS and HTTP/2.
 """
 
 from __future__ import annotations
@@ -39,10 +45,14 @@ WAYS = ("direct", "nginx")
 
 OWED = {
     **{f"hlsjs_{way}_stalls": "stalls" for way in WAYS},
+    **{f"hlsjs_{way}_stalls_{kind}": "stalls" for way in WAYS for kind in ("empty", "undecoded")},
     **{f"hlsjs_{way}_behind_{name}_ms": "ms" for way in WAYS for name in ("p50", "p99", "max")},
     **{f"hlsjs_{way}_seconds": "s" for way in WAYS},
-    **{f"ffmpeg_{way}_timestamp_warnings": "warnings" for way in WAYS},
-    **{f"ffmpeg_{way}_other_warnings": "warnings" for way in WAYS},
+    **{
+        f"ffmpeg_{way}_{kind}_warnings": "warnings"
+        for way in WAYS
+        for kind in ("timestamp", "init_again", "other")
+    },
     **{f"ffmpeg_{way}_seconds": "s" for way in WAYS},
 }
 
@@ -53,8 +63,11 @@ _HLS_JS = _PLAYER / "vendor" / "hls.light.min.mjs"
 
 #: The first moments, in which a player finds its place, are not judged.
 _SETTLE_S = 5.0
+#: What hls.js takes for a hole, and less than a decoder needs: with no more than this, the buffer is empty.
+_EMPTY_S = 0.1
 _SAMPLE_MS = 250
 _TIMESTAMPS = re.compile(r"timestamp|\b[dp]ts\b|monoton", re.IGNORECASE)
+_INIT_AGAIN = "Found duplicated MOOV Atom"
 _OBJECT = re.compile(r" @ 0x[0-9a-f]+")
 _PATIENCE_MS = 30_000
 #: ffmpeg begins some segments back and ends when it has recorded enough.
@@ -67,10 +80,26 @@ export default class extends Hls { constructor(options) { super(options); window
 _PAGE = """<!doctype html><meta charset="utf-8"><video id="v" muted playsinline></video><script type="module">
 import { openHls } from "./transport_hls.js";
 const video = document.getElementById("v");
-window.seen = {samples: [], stalls: 0, errors: []};
+window.seen = {samples: [], stalls: [], errors: []};
 let isPlaying = false;
+const ahead = () => {
+  const {buffered, currentTime: now} = video;
+  for (let i = 0; i < buffered.length; i++)
+    if (buffered.start(i) <= now && now <= buffered.end(i)) return buffered.end(i) - now;
+  return 0;
+};
+let timer = performance.now();
+let delays = [];
+const late = () => performance.now() - timer - 50;
+setInterval(() => {
+  delays = [...delays, late()].slice(-20);
+  timer = performance.now();
+}, 50);
 video.addEventListener("playing", () => (isPlaying = true));
-video.addEventListener("waiting", () => (window.seen.stalls += isPlaying && !video.seeking));
+video.addEventListener("waiting", () => {
+  if (isPlaying && !video.seeking)
+    window.seen.stalls.push([performance.now(), ahead(), Math.max(0, late(), ...delays)]);
+});
 const {signal} = new AbortController();
 const transport = await openHls(video, new URL("/hls/cam1/index.m3u8", location), {signal, lowLatency: true});
 window.hls.on("hlsError", (_, data) => window.seen.errors.push(data.details));
@@ -83,20 +112,44 @@ setInterval(() => {
 </script>"""
 
 
+class Stall(NamedTuple):
+    """When playback stood still, in ms since the page began, and why.
+
+    `ahead_s` lay in the buffer; `page_late_ms` is the most that a timer of the page was late, shortly before.
+    """
+
+    at: float
+    ahead_s: float
+    page_late_ms: float
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there was nothing to play."""
+        return self.ahead_s <= _EMPTY_S
+
+
 class Watched(NamedTuple):
     """What one page with hls.js saw: (ms since it began, ms behind live), what its player called errors."""
 
     samples: list[tuple[float, float]]
-    stalls: int
+    stalls: list[Stall]
     errors: list[str]
 
-    def settled(self) -> list[float]:
-        """Milliseconds behind live, after the first moments."""
+    @property
+    def settled_at(self) -> float:
+        """When the first moments are over."""
         if not self.samples:
-            return []
+            return 0.0
         first, last = self.samples[0][0], self.samples[-1][0]
-        settle_ms = min(_SETTLE_S * 1000, (last - first) / 5)
-        return [behind for at, behind in self.samples if at >= first + settle_ms]
+        return first + min(_SETTLE_S * 1000, (last - first) / 5)
+
+    def behind(self) -> list[float]:
+        """Milliseconds behind live, after the first moments."""
+        return [behind for at, behind in self.samples if at >= self.settled_at]
+
+    def stood_still(self) -> list[Stall]:
+        """The stalls after the first moments."""
+        return [stall for stall in self.stalls if stall.at >= self.settled_at]
 
 
 class Recorded(NamedTuple):
@@ -105,10 +158,15 @@ class Recorded(NamedTuple):
     seconds: float
     warnings: list[str]
 
-    @property
-    def about_time(self) -> int:
-        """How many warnings speak of timestamps."""
-        return sum(_TIMESTAMPS.search(warning) is not None for warning in self.warnings)
+    def kinds(self) -> Counter[str]:
+        """How many warnings there are of each kind."""
+        return Counter(map(_kind, self.warnings))
+
+
+def _kind(warning: str) -> str:
+    if _INIT_AGAIN in warning:
+        return "init_again"
+    return "timestamp" if _TIMESTAMPS.search(warning) else "other"
 
 
 async def watch(launched: Browser, url: str, seconds: float) -> Watched:
@@ -133,10 +191,14 @@ async def watch(launched: Browser, url: str, seconds: float) -> Watched:
         await page.wait_for_timeout(seconds * 1000)
         found = await page.evaluate("() => window.seen")
     except BrowserError as error:
-        return Watched([], 0, [type(error).__name__])
+        return Watched([], [], [type(error).__name__])
     finally:
         await context.close()
-    return Watched([(at, behind) for at, behind in found["samples"]], found["stalls"], found["errors"])
+    return Watched(
+        [(at, behind) for at, behind in found["samples"]],
+        [Stall(*each) for each in found["stalls"]],
+        found["errors"],
+    )
 
 
 async def record(url: str, seconds: float, path: Path) -> Recorded:
@@ -183,7 +245,13 @@ async def body(run: Run) -> None:
             run.result.give_up(word, reason)
         return
     options = run.options
-    picture = Picture(bitrate_bps=options.bitrate)
+    picture = Picture(
+        bitrate_bps=options.bitrate,
+        width=options.width,
+        height=options.width * 9 // 16,
+        fps=options.fps,
+        gop_pictures=2 * options.fps,
+    )
     async with contextlib.AsyncExitStack() as stack:
         feed = await stack.enter_async_context(Feed(run.directory, run.cores.load, picture=picture))
         server = Camrelay(run.directory, run.cores.server)
@@ -210,26 +278,41 @@ def summarize(run: Run, watched: dict[str, Watched], recorded: dict[str, Recorde
     """Figures, tables and the plot."""
     result = run.result
     rows: list[list[Cell]] = []
+    stalls: list[list[Cell]] = []
     curves: list[Curve] = []
     for way, seen in watched.items():
-        behind = seen.settled()
-        span_s = (seen.samples[-1][0] - seen.samples[0][0]) / 1000 if seen.samples else 0.0
-        result.figure(f"hlsjs_{way}_stalls", seen.stalls, "stalls")
-        result.figure(f"hlsjs_{way}_seconds", span_s, "s")
-        values = [percentile(behind, 50), percentile(behind, 99), max(behind)] if behind else []
-        for name, value in zip(("p50", "p99", "max"), values, strict=False):
+        if not seen.samples:
+            for name in OWED:
+                if name.startswith(f"hlsjs_{way}"):
+                    result.figure(name, None, OWED[name], f"nothing played: {', '.join(seen.errors)}")
+            continue
+        first = seen.samples[0][0]
+        behind, stood_still = seen.behind(), seen.stood_still()
+        empty = sum(stall.is_empty for stall in stood_still)
+        result.figure(f"hlsjs_{way}_stalls", len(stood_still), "stalls")
+        result.figure(f"hlsjs_{way}_stalls_empty", empty, "stalls")
+        result.figure(f"hlsjs_{way}_stalls_undecoded", len(stood_still) - empty, "stalls")
+        values = [percentile(behind, 50), percentile(behind, 99), max(behind)]
+        for name, value in zip(("p50", "p99", "max"), values, strict=True):
             result.figure(f"hlsjs_{way}_behind_{name}_ms", value, "ms")
-        rows.append([way, span_s, seen.stalls, *values, ", ".join(sorted(set(seen.errors)))])
-        first = seen.samples[0][0] if seen.samples else 0.0
-        curves.append(
-            Curve(way, [(at - first) / 1000 for at, _ in seen.samples], [b for _, b in seen.samples])
-        )
+        moments = [(at - first) / 1000 for at, _ in seen.samples]
+        result.figure(f"hlsjs_{way}_seconds", moments[-1], "s")
+        errors = ", ".join(f"{count} {name}" for name, count in Counter(seen.errors).items())
+        rows.append([way, moments[-1], len(stood_still), *values, errors])
+        stalls += [
+            [way, (stall.at - first) / 1000, stall.ahead_s, stall.page_late_ms] for stall in seen.stalls
+        ]
+        curves.append(Curve(way, moments, [ms for _, ms in seen.samples]))
     columns = ["way", "seconds", "stalls", "behind live p50 ms", "p99 ms", "max ms", "errors hls.js tells"]
     result.tables.append(Table("hls.js in Chromium", columns, rows))
+    if stalls:
+        columns = ["way", "second", "in the buffer s", "page late by ms"]
+        result.tables.append(Table("Every wait, those of the first moments too", columns, stalls))
     result.plots.append(Plot("hlsjs_behind", "hls.js behind live", "seconds", "ms", curves))
     for way, made in recorded.items():
-        result.figure(f"ffmpeg_{way}_timestamp_warnings", made.about_time, "warnings")
-        result.figure(f"ffmpeg_{way}_other_warnings", len(made.warnings) - made.about_time, "warnings")
+        kinds = made.kinds()
+        for kind in ("timestamp", "init_again", "other"):
+            result.figure(f"ffmpeg_{way}_{kind}_warnings", kinds[kind], "warnings")
         result.figure(f"ffmpeg_{way}_seconds", made.seconds, "s")
     result.tables.append(_recordings(recorded))
 
@@ -247,7 +330,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=10.0, help="that hls.js plays")
     parser.add_argument("--record", type=float, default=5.0, help="minutes that ffmpeg records")
     parser.add_argument("--warm-up", type=float, default=5.0, help="seconds before anybody plays")
-    parser.add_argument("--bitrate", type=int, default=2_000_000, help="of the camera, bits per second")
+    parser.add_argument("--bitrate", type=int, default=500_000, help="of the camera, bits per second")
+    parser.add_argument("--width", type=int, default=320, help="of its picture, which is 16:9")
+    parser.add_argument("--fps", type=int, default=15, help="pictures per second")
 
 
 def main(argv: list[str] | None = None) -> int:

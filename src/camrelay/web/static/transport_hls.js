@@ -8,8 +8,12 @@ import { problem, Problem } from "./api.js";
  * but only as long as more than a second lies ahead in the buffer, and so stay a second behind.
  */
 const HURRY_S = 0.1;
-const HURRY_RATE = 1.1;
+const HURRY_MIN_RATE = 1.1;
+const HURRY_MAX_RATE = 1.25;
 const JUMP_S = 4;
+
+/** A stall makes hls.js keep this much more of a distance; a whole second, as it would, is seldom needed. */
+const STALL_COSTS_S = 0.2;
 
 /** hls.js may mend a broken decoder once in this time; sooner again, and the viewing is started anew. */
 const MEND_MS = 10_000;
@@ -55,6 +59,7 @@ async function openLibrary(video, url, fail, lowLatency) {
     lowLatencyMode: lowLatency,
     enableWorker: false, // the stream is fMP4 already; a worker would need a blob: script
     backBufferLength: 30,
+    liveSyncOnStallIncrease: STALL_COSTS_S,
   });
   const events = new AbortController();
   video.addEventListener("seeking", () => (video.playbackRate = 1), events); // who goes back is in no hurry
@@ -79,13 +84,27 @@ async function openLibrary(video, url, fail, lowLatency) {
     late() {
       const late = hls.latency - (hls.targetLatency ?? 0);
       if (late > JUMP_S && hls.liveSyncPosition) video.currentTime = hls.liveSyncPosition;
-      else video.playbackRate = late > HURRY_S ? HURRY_RATE : 1;
+      else video.playbackRate = hurry(late, ahead(video));
       return late;
     },
     hasAudio: () => hls.levels.some((level) => level.audioCodec),
     liveEdge: () => hls.liveSyncPosition ?? video.currentTime,
     measure: async () => ({ protocol: "hls", delay_ms: hls.latency ? hls.latency * 1000 : null, ...measurePicture(video) }),
   };
+}
+
+/** How fast to play: a second's lateness is gone in some seven, but never by playing what is not there yet. */
+function hurry(late, ahead) {
+  if (late <= HURRY_S || ahead <= late) return 1;
+  return Math.min(Math.max(1 + late / 4, HURRY_MIN_RATE), HURRY_MAX_RATE);
+}
+
+/** Seconds that are buffered from the playhead on. */
+function ahead({ buffered, currentTime }) {
+  for (let i = 0; i < buffered.length; i++) {
+    if (buffered.start(i) <= currentTime && currentTime < buffered.end(i)) return buffered.end(i) - currentTime;
+  }
+  return 0;
 }
 
 function hlsProblem(Hls, data) {
