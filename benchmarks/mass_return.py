@@ -26,8 +26,8 @@ OWED = {"mass_return_s": "s", "mass_return_lag_ms": "ms"}
 
 QUICK = ["--cameras", "4", "--runs", "1", "--outage", "1"]
 
-#: Between two looks at the relay's metrics; the figure is that much too long at most.
-_LOOK_S = 0.1
+#: Between two looks at the relay's metrics, which are work for it; the figure is that much too long at most.
+_LOOK_S = 0.25
 #: Beyond it the cameras are said not to come back.
 _PATIENCE_S = 60.0
 

@@ -19,7 +19,7 @@ from prometheus_client import (
 from camrelay import exposition
 
 # When a counter began is a line for every counter of every camera, and nobody asks for it.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
 
