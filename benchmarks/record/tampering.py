@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from benchmarks.record.events import line
 from camrelay.audit.archive import Leaves, Lines, Verified, day_of, leaves_path, log_files, verify_with
-from camrelay.audit.chain import Tree, leaf_hash
+from camrelay.audit.chain import Tree, leaf_hashes
 from camrelay.audit.file import LogFile
 from camrelay.audit.record import serialize
 from camrelay.audit.signer import CHECKPOINTS, Signer, append_note, read_notes
@@ -147,7 +147,7 @@ def _sign_anew(directory: Path) -> None:
     signer = Signer.load(directory)
     (directory / CHECKPOINTS).unlink()
     for path in log_files(directory):
-        leaves = list(map(leaf_hash, Lines(path)))
+        leaves = list(leaf_hashes(Lines(path)))
         leaves_path(path).write_bytes(b"".join(leaves))
         append_note(directory, signer.sign(day_of(path), Tree(leaves)))
 

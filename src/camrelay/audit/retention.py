@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from camrelay.audit.archive import Leaves, Lines, day_of, leaves_path, log_files, log_path
-from camrelay.audit.chain import Tree, leaf_hash, verify_lines
+from camrelay.audit.chain import Tree, leaf_hashes, verify_lines
 from camrelay.audit.people import People
 from camrelay.audit.record import REGISTRY, Retention
 from camrelay.audit.search import kept_days, kept_path, prove, read_kept, search
@@ -95,7 +95,7 @@ def purge(directory: Path, signer: Signer, people: People, days: Sequence[Expire
             replace(kept_path(directory, each.day), each.kept)
         # A crash between the two leaves a day that is there and noted; it goes the next time.
         if signer.origin(each.day) not in known:
-            append_note(directory, signer.sign(each.day, Tree(map(leaf_hash, Lines(path)))), PURGED)
+            append_note(directory, signer.sign(each.day, Tree(leaf_hashes(Lines(path)))), PURGED)
     if whole:
         _sync(directory / PURGED)
         sync_directory(directory)

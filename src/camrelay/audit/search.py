@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from camrelay.audit.archive import Lines, day_of, log_files, log_path
-from camrelay.audit.chain import Tree, inclusion_proofs, leaf_hash, verify_inclusion
+from camrelay.audit.chain import Tree, inclusion_proofs, leaf_hash, leaf_hashes, verify_inclusion
 from camrelay.audit.record import Record, parse
 from camrelay.audit.signer import Signer, Verifier, read_notes
 from camrelay.errors import BadRecord, ChainBroken
@@ -175,7 +175,7 @@ def prove(directory: Path, signer: Signer, found: Iterable[Found]) -> Manifest:
 
 def _prove_day(path: Path, signer: Signer, note: str, positions: Sequence[int]) -> dict[int, list[bytes]]:
     (checkpoint,) = signer.read([note])
-    leaves = list(map(leaf_hash, Lines(path)))[: checkpoint.size]
+    leaves = list(leaf_hashes(Lines(path)))[: checkpoint.size]
     if Tree(leaves).root() != checkpoint.root:
         raise ChainBroken(f"{path.name} is not as it was signed; camrelay audit verify says where")
     return inclusion_proofs(leaves, [position for position in positions if position < checkpoint.size])

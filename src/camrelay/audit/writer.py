@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from camrelay.audit import archive, signer
-from camrelay.audit.chain import Header, Tree, leaf_hash
+from camrelay.audit.chain import Header, Tree, leaf_hashes
 from camrelay.audit.file import LogFile
 from camrelay.audit.record import Record
 from camrelay.audit.recovery import recover
@@ -99,7 +99,7 @@ class ChainWriter:
         file.write(b"".join(data))
         file.sync()
         self._durable_size = file.size
-        leaves = list(map(leaf_hash, data))
+        leaves = list(leaf_hashes(data))
         self._tree.extend(leaves)
         self._keep(leaves)
         if self._tree.size - self._signed_size >= CHECKPOINT_LINES:
@@ -171,7 +171,7 @@ class ChainWriter:
         self._day, self._tree = archive.day_of(path), found.tree
         self._durable_size = path.stat().st_size
         self._signed_size = found.tree.size - found.unsigned
-        leaves = b"".join(map(leaf_hash, archive.Lines(path)))
+        leaves = b"".join(leaf_hashes(archive.Lines(path)))
         if b"".join(archive.Leaves(path)) != leaves:
             archive.leaves_path(path).write_bytes(leaves)
 
