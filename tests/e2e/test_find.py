@@ -117,6 +117,7 @@ async def test_from_the_network_to_a_live_picture(finding: Finding, simulator: S
     assert await page.input_value("#title") == "Front Door"
     await page.fill("#title", "Café <b>door</b>")
     await page.select_option("#zone", "Europe/Madrid")
+    await page.select_option("#sub-url", index=1)
     await page.click("#naming .main")
 
     await page.wait_for_function(_IS_MOVING, timeout=PROBE_MS)

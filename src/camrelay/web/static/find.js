@@ -174,6 +174,7 @@ function busy(step, isBusy) {
 
 function showStream(profiles) {
   go("stream");
+  chosen.profiles = profiles;
   const list = find("profiles");
   list.replaceChildren(list.querySelector("legend"));
   for (const profile of profiles) {
@@ -242,12 +243,24 @@ function item(text, isBad) {
 
 find("use-stream").addEventListener("click", () => {
   if (!find("title").value) find("title").value = chosen.name;
+  fillSmaller(chosen.profiles.filter(({ rtsp_url: url }) => url !== chosen.stream));
   go("name");
   find("title").select();
   find("title").focus();
 });
 
 // 4. Its name, and who may watch.
+
+/** The device's other streams, one of which may be read beside the chosen one. */
+function fillSmaller(others) {
+  const options = others.map((profile) => {
+    const known = [profile.name || profile.token, profileWords(profile)];
+    return new Option(known.filter(Boolean).join(" · "), profile.rtsp_url);
+  });
+  const list = find("sub-url");
+  list.replaceChildren(new Option(say("find.no_smaller"), ""), ...options);
+  for (const part of [list, ...list.labels]) part.hidden = !others.length;
+}
 
 function fillZones() {
   const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
@@ -279,7 +292,7 @@ find("naming").addEventListener("submit", async (event) => {
   try {
     const camera = await register({
       url: chosen.stream, ...chosen.account, ...chosen.onvif, title: find("title").value.trim(), time_zone: find("zone").value,
-      visibility: new FormData(event.target).get("visibility"),
+      visibility: new FormData(event.target).get("visibility"), sub_url: find("sub-url").value,
     });
     showLive(camera);
   } catch (error) {
