@@ -1,15 +1,21 @@
-"""The same WHEP viewers at a relay with and at one without the access record."""
+"""The same WHEP viewers at the same relay, with and without its access record, in turns.
+
+What else is at work on the machine comes and goes more slowly than the turns, and so is in both.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import sqlite3
 import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from statistics import median
 from typing import NamedTuple
 
 import aiohttp
@@ -31,15 +37,22 @@ _STOPPED_S = 4.0
 _ASK_EVERY_S = 0.05
 
 
-class Unrecorded(Camrelay):
-    """camrelay without its record."""
+#: A signal and what was on its way when it came.
+_SWITCH_S = 0.3
 
-    name = "camrelay-unrecorded"
+
+class Switched(Camrelay):
+    """camrelay whose record can be turned off."""
 
     def configure(self, cameras: Mapping[str, str]) -> list[str]:
         command = super().configure(cameras)
-        self.settings["access record"] = "off"
-        return [sys.executable, "-m", "benchmarks.record.unrecorded", *command[command.index("serve") :]]
+        self.settings["access record"] = "on and off in turns"
+        return [sys.executable, "-m", "benchmarks.record.switched", *command[command.index("serve") :]]
+
+    async def switch(self, *, is_on: bool) -> None:
+        """Turns the record on or off."""
+        os.kill(self.pid, signal.SIGUSR2 if is_on else signal.SIGUSR1)
+        await asyncio.sleep(_SWITCH_S)
 
 
 class Stopped(NamedTuple):
@@ -56,55 +69,56 @@ class Stopped(NamedTuple):
 
 
 class Round(NamedTuple):
-    """With and without the record."""
+    """One turn with and one without the record."""
 
     on: Step
     off: Step
 
 
-async def compare(run: Run, feed: Feed, number: int) -> tuple[Round, Stopped | None]:
-    """Both relays, in an order that changes with the round; in the first round the store is stopped, too."""
-    steps: dict[str, Step] = {}
-    stopped = None
-    kinds: Sequence[type[Camrelay]] = (Camrelay, Unrecorded)
-    for kind in kinds[:: 1 if number % 2 == 0 else -1]:
-        server = kind(run.directory / f"round{number}", run.cores.server)
-        async with _watched(run, server, feed) as (crowd, step):
-            steps[kind.name] = step
-            if kind is Camrelay and number == 0:
-                stopped = await stop_store(server, crowd)
-    on, off = steps[Camrelay.name], steps[Unrecorded.name]
-    run.say(f"round {number + 1}: {on.busy:.1%} of a core with the record, {off.busy:.1%} without")
-    return Round(on, off), stopped
-
-
-@asynccontextmanager
-async def _watched(run: Run, server: Camrelay, feed: Feed) -> AsyncIterator[tuple[Crowd, Step]]:
-    """A relay with its viewers, measured while visitors come and are recorded."""
-    options = run.options
+async def compare(run: Run, feed: Feed) -> tuple[list[Round], Stopped]:
+    """The record on and off in an order that changes with each round; then its store is stopped."""
+    options, rounds = run.options, list[Round]()
+    server = Switched(run.directory / "cost", run.cores.server)
     await server.start({"cam1": feed.url()})
     run.result.servers[server.name] = server.settings
     try:
         async with Crowd(sample_every=options.sample_every) as crowd:
             joined = await crowd.join(server.whep("cam1"), options.viewers, per_second=options.join_rate)
             await asyncio.sleep(options.settle)
-            visits = asyncio.create_task(_visit(server, options.visits))
-            try:
-                step = await measure(
-                    server,
-                    crowd,
-                    joined=joined,
-                    refused=crowd.failures.total(),
-                    seconds=options.seconds,
-                    delay_limit_s=_NO_LIMIT_S,
-                )
-            finally:
-                visits.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await visits
-            yield crowd, step
+            async with _visited(server, options.visits):
+                for number in range(options.cost_rounds):
+                    steps: dict[bool, Step] = {}
+                    for is_on in (True, False)[:: 1 if number % 2 == 0 else -1]:
+                        await server.switch(is_on=is_on)
+                        steps[is_on] = await measure(
+                            server,
+                            crowd,
+                            joined=joined,
+                            refused=crowd.failures.total(),
+                            seconds=options.seconds,
+                            delay_limit_s=_NO_LIMIT_S,
+                        )
+                    both = Round(steps[True], steps[False])
+                    run.say(
+                        f"round {number + 1}: {both.on.busy:.1%} of a core with, {both.off.busy:.1%} without"
+                    )
+                    rounds.append(both)
+            await server.switch(is_on=True)
+            return rounds, await stop_store(server, crowd)
     finally:
         await server.stop()
+
+
+@asynccontextmanager
+async def _visited(server: Camrelay, per_second: float) -> AsyncIterator[None]:
+    """While visitors come and are recorded."""
+    visits = asyncio.create_task(_visit(server, per_second))
+    try:
+        yield
+    finally:
+        visits.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await visits
 
 
 async def _visit(server: Camrelay, per_second: float) -> None:
@@ -147,8 +161,14 @@ def deltas(rounds: Sequence[Round]) -> tuple[Spread, Spread]:
     return spread(throughput), spread(p99)
 
 
+def noise(rounds: Sequence[Round]) -> float:
+    """Percent by which what a core sends without the record differs from the middle of all rounds."""
+    rates = [_per_core(each.off) for each in rounds]
+    return 100 * (max(rates) - min(rates)) / 2 / median(rates)
+
+
 def table(rounds: Sequence[Round]) -> Table:
-    """Both relays, round by round."""
+    """Both, round by round."""
     rows: list[list[Cell]] = []
     for number, both in enumerate(rounds, 1):
         for label, step in (("with", both.on), ("without", both.off)):
