@@ -110,7 +110,7 @@ async def act(run: Run, faults: Sequence[Fault], feeds: Feeds) -> tuple[list[Cel
         seen = await asyncio.gather(*(gather(run, server, fault, peers, stack) for fault in faults))
         await calm(run, bystanders.values())
         lateness = stack.enter_context(Lateness())
-        load = Load(run, server, list(feeds.values()), await server.metrics())
+        load = Load(run, server, await server.metrics())
         run.say(f"{', '.join(fault.number for fault in faults)}: now")
         workers = server.workers()
         scenes = [

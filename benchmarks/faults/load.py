@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Sequence
+from typing import NamedTuple
 
 from benchmarks import exposition
 from benchmarks.command import Run
 from benchmarks.exposition import Page
 from benchmarks.faults.relay import Relay
-from benchmarks.feed import Feed
-from benchmarks.sampling import Usage, core_s, cpu_share, usage
+from benchmarks.sampling import core_s, usage
 
 
 class Lateness:
@@ -35,42 +34,51 @@ class Lateness:
             self.worst_s = max(self.worst_s, time.monotonic() - began - 0.05)
 
 
+class _Spent(NamedTuple):
+    """Seconds of CPU up to a moment: of the relay, of it with its workers, of this process, of all we run."""
+
+    at: float
+    relay: float
+    server: float
+    viewers: float
+    ours: float
+    cores: float
+
+
 class Load:
     """The use of both cores from here to `report`."""
 
-    def __init__(self, run: Run, relay: Relay, feeds: Sequence[Feed], page: Page) -> None:
+    def __init__(self, run: Run, relay: Relay, page: Page) -> None:
         self._run = run
         self._relay = relay
-        self._feeds = feeds
         self._page = page
         self._before = self._read()
-        self._cores_before = self._cores()
 
-    def _read(self) -> dict[str, Usage]:
-        return {
-            "relay": usage(self._relay.pid, alone=True),
-            "relay and workers": usage(self._relay.pid),
-            "viewers": usage(os.getpid(), alone=True),
-            **{f"cameras {number}": usage(feed.pid) for number, feed in enumerate(self._feeds, 1)},
-        }
-
-    def _cores(self) -> tuple[float, float]:
-        return core_s(self._run.cores.server), core_s(self._run.cores.load)
+    def _read(self) -> _Spent:
+        ended = os.times()
+        return _Spent(
+            at=time.monotonic(),
+            relay=usage(self._relay.pid, alone=True).cpu_s,
+            server=usage(self._relay.pid).cpu_s,
+            viewers=usage(os.getpid(), alone=True).cpu_s,
+            # Cameras that went away in between count too.
+            ours=usage(os.getpid()).cpu_s + ended.children_user + ended.children_system,
+            cores=sum(core_s(core) for core in set(self._run.cores)),
+        )
 
     def report(self, page: Page) -> str:
         """One line: shares of a core by program, what both cores did for others, and the relay's lag."""
-        after = self._read()
-        shares = {name: cpu_share(before, after[name]) for name, before in self._before.items()}
-        seconds = after["viewers"].at - self._before["viewers"].at
-        server, load = (
-            (now - before) / seconds for now, before in zip(self._cores(), self._cores_before, strict=True)
-        )
-        cameras = sum(share for name, share in shares.items() if name.startswith("cameras"))
-        others = server - shares["relay and workers"] + load - shares["viewers"] - cameras
+        now, before = self._read(), self._before
+        seconds = now.at - before.at
+        spent = _Spent(*((after - first) / seconds for after, first in zip(now, before, strict=True)))
         lag = exposition.quantile(self._page, page, exposition.EVENT_LOOP_LAG, 0.999)
+        late = (
+            "nobody knows how late the relay was"
+            if lag is None
+            else f"the relay was {lag:.2f} s late (p99.9)"
+        )
         return (
-            f"the relay had {shares['relay']:.0%} of its core and its workers "
-            f"{shares['relay and workers'] - shares['relay']:.0%}, cameras {cameras:.0%} and viewers "
-            f"{shares['viewers']:.0%} of the other, programs beside them {max(0.0, others):.0%} of both; "
-            f"the relay was {lag or 0:.2f} s late (p99.9)"
+            f"the relay had {spent.relay:.0%} of its core and its workers {spent.server - spent.relay:.0%}, "
+            f"viewers {spent.viewers:.0%} and cameras {spent.ours - spent.server - spent.viewers:.0%} "
+            f"of the other, programs beside them {max(0.0, spent.cores - spent.ours):.0%} of both; {late}"
         )

@@ -25,6 +25,7 @@ async def answer(question):
     if word == "hang": await asyncio.sleep(3600)
     if word == "refuse": raise CameraAuthFailed("no")
     if word == "garble": os.write(1, b"?"); os._exit(0)
+    if word == "nice": return b"%d" % os.nice(0)
     return b"you said " + question
 answer_questions(answer)
 """
@@ -44,6 +45,11 @@ def errands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Errands:
 async def test_a_question_is_answered(errands: Errands) -> None:
     """Bytes in, bytes out."""
     assert await errands.run("x", b"hello", limit_s=20) == b"you said hello"
+
+
+async def test_media_goes_first(errands: Errands) -> None:
+    """Whoever answers has a lower priority than the relay."""
+    assert int(await errands.run("x", b"nice", limit_s=20)) == errand.NICENESS
 
 
 @pytest.mark.parametrize(

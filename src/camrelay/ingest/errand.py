@@ -7,6 +7,7 @@ answer, or why there is none, to standard output. Credentials are in the questio
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import resource
 import sys
@@ -26,6 +27,8 @@ CPU_S = 20
 MAX_ANSWER_BYTES = 16_000_000
 #: Each is a Python that starts and loads a library: more at once would only be slower.
 MAX_AT_ONCE = 4
+#: Such a process computes for a second or two, beside viewers who wait for nobody (setpriority(2)).
+NICENESS = 10
 
 _REASONS = {
     kind.code: kind
@@ -76,6 +79,8 @@ async def _run(module: str, question: bytes, limit_s: float) -> bytes:
     )
     assert process.stdin is not None
     assert process.stdout is not None
+    with contextlib.suppress(ProcessLookupError):
+        os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
     try:
         async with asyncio.timeout(limit_s):
             process.stdin.write(question)
