@@ -47,12 +47,13 @@ def summarize(result: Result, ladders: Ladders) -> None:
     for label, capacity in found.items():
         name = label.removeprefix("camrelay").replace(GRO_OFF, "_gro_off")
         result.figure(f"p1_viewers{name and '_' + name.removeprefix('_')}", capacity, "viewers")
-    for rival in found.keys() - {"camrelay", "camrelay" + GRO_OFF}:
-        if "camrelay" in found:
-            ratio = found["camrelay"].median / found[rival].median if found[rival].median else None
-            result.figure(f"p1_vs_{rival}", ratio, "ratio", f"{rival} held no size")
-    if "camrelay" in ladders:
-        _own(result, ladders["camrelay"])
+    own = [label for label in ("camrelay", "camrelay" + GRO_OFF) if label in found]
+    if not own:
+        return
+    for rival in found.keys() - set(own):
+        ratio = found[own[0]].median / found[rival].median if found[rival].median else None
+        result.figure(f"p1_vs_{rival}", ratio, "ratio", f"{rival} held no size")
+    _own(result, ladders[own[0]])
 
 
 def _own(result: Result, rounds: Sequence[Sequence[Step]]) -> None:
