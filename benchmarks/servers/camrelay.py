@@ -41,12 +41,12 @@ class Camrelay(Server):
 
     def configure(self, cameras: Mapping[str, str]) -> list[str]:
         self._http = free_port()
-        metrics, udp = free_port(), free_port(socket.SOCK_DGRAM)
+        metrics, self.udp_port = free_port(), free_port(socket.SOCK_DGRAM)
         self.metrics_url = f"http://127.0.0.1:{metrics}/metrics"
         sections: dict[str, dict[str, str | list[str]]] = {
             "server": {"listen": f"127.0.0.1:{self._http}", "log_level": "warning"},
             "metrics": {"listen": f"127.0.0.1:{metrics}"},
-            "webrtc": {"listen": f"127.0.0.1:{udp}", "advertise": ["127.0.0.1"]},
+            "webrtc": {"listen": f"127.0.0.1:{self.udp_port}", "advertise": ["127.0.0.1"]},
             "egress": {"allow": ["127.0.0.0/8"]},
             "store": {"directory": str(self.store)},
             "accounts": {"registration": "open"},

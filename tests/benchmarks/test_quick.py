@@ -17,6 +17,7 @@ COMMANDS = {
     "cameras": ("p4_cameras", "p4_mb_per_camera"),
     "webrtc": ("p1_viewers", "p1_us_per_packet", "p5_whep_start_p50_ms"),
     "hls": ("p2_viewers", "p2_part_delay_p99_ms", "p7_hls_start_p50_ms"),
+    "links": ("play_chromium_pictures",),
     "playback": ("hlsjs_direct_behind_p50_ms", "hlsjs_nginx_behind_p50_ms", "ffmpeg_direct_seconds"),
     "release": ("hls_release_p50_ms", "hls_release_p99_ms"),
     "hlsrules": ("hls_playlist_versions", "hls_parts", "hls_faults"),
@@ -40,6 +41,7 @@ COMMANDS = {
 #: These may be zero.
 COUNTS = {
     "playback": ("hlsjs_direct_stalls", "ffmpeg_direct_timestamp_warnings"),
+    "links": ("links_freezes", "play_chromium_undecoded", "play_chromium_freezes"),
     "release": ("hls_slow_readers_added_p99_ms", "hls_slow_readers_mb", "hls_slow_readers_cut"),
     "hlsrules": ("hls_rule_failures", "hls_restarts"),
     "faults": ("faults_viewers_lost",),

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser
 
+from benchmarks.link import Link
 from camrelay import metrics
 from camrelay.simulate.options import Picture
-from links import Link
 from stage import CAMERA, Stage, decoded, more, stats, watch
 
 pytestmark = [pytest.mark.e2e, pytest.mark.alone]
