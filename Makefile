@@ -19,11 +19,10 @@ HLS_JS := $(VENDOR)/hls.light.min.mjs
 UV := uv==0.13.9
 
 PIP_INSTALL := .ci/retry $(BIN)/pip install --quiet --disable-pip-version-check
-LOCKED := --require-hashes --only-binary :all:
 NPM_CI := .ci/retry $(BIN)/npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier
 INSTALL_CHECKOUT := $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 COMPILE := $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \
-	--generate-hashes --no-header --no-annotate --upgrade pyproject.toml
+	--generate-hashes --no-header --no-annotate --upgrade
 
 .PHONY: help demo test coverage lint types lock clean packages-demo packages-test
 
@@ -60,13 +59,13 @@ $(BIN)/pip: | packages-demo
 	$(PYTHON) -m venv .venv
 
 $(RUNTIME): requirements.lock pyproject.toml | $(BIN)/pip
-	$(PIP_INSTALL) $(LOCKED) --requirement requirements.lock
+	.ci/install requirements.lock
 	$(INSTALL_CHECKOUT)
 	touch $@
 
 # The development lock is the runtime lock and more: after it, `make demo` has nothing left to install.
 $(DEV): requirements-dev.lock pyproject.toml | packages-test $(BIN)/pip
-	$(PIP_INSTALL) $(LOCKED) --requirement requirements-dev.lock
+	.ci/install requirements-dev.lock
 	$(INSTALL_CHECKOUT)
 	touch $(RUNTIME) $@
 
@@ -83,8 +82,9 @@ $(RECORDED): package-lock.json | $(HLS_JS)
 
 lock: $(DEV)
 	$(PIP_INSTALL) $(UV)
-	$(COMPILE) --group build --output-file requirements.lock
-	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	echo $(UV) | $(COMPILE) --output-file .ci/uv.lock -
+	$(COMPILE) pyproject.toml --group build --output-file requirements.lock
+	$(COMPILE) pyproject.toml --group dev --constraint requirements.lock --output-file requirements-dev.lock
 	$(BIN)/npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved
 
 clean:
