@@ -15,9 +15,10 @@ from multidict import CIMultiDictProxy
 from camrelay import config, metrics
 from camrelay.errors import ConfigError
 from camrelay.fanout.hub import Hub
+from camrelay.fanout.webrtc import peer as peer_module
 from camrelay.fanout.webrtc import server as server_module
 from camrelay.fanout.webrtc.sdp import MAX_OFFER_BYTES
-from camrelay.fanout.webrtc.whep import Whep
+from camrelay.fanout.webrtc.whep import MAX_PATCHES, Whep
 from camrelay.model import CameraState, CameraStatus, EndReason, Rendition, Viewer
 from camrelay.simulate.options import Picture
 from stage import CAMERA, LIVE, Stage
@@ -302,6 +303,23 @@ class TestResource:
 
         assert (await patch(http, made, "a=ice-ufrag:theirs\r\n")).status == 428
         assert (await patch(http, made, "", If_Match='"other"')).status == 412
+
+    async def test_patches_are_limited_for_each_viewing(
+        self, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """W8: as many as there are candidates, twice; then 429, until the first of them is long ago."""
+        made = await post(http)
+        tag = made.headers["ETag"]
+
+        statuses = [(await patch(http, made, "", If_Match=tag)).status for _ in range(MAX_PATCHES)]
+        refused = await patch(http, made, "", If_Match=tag)
+        monkeypatch.setattr(peer_module, "PATCH_WINDOW_S", 0)
+        later = await patch(http, made, "", If_Match=tag)
+
+        assert set(statuses) == {204}
+        assert refused.status == 429
+        assert refused.headers["Retry-After"] == "60"
+        assert later.status == 204
 
     async def test_a_patch_is_a_fragment(self, http: aiohttp.ClientSession) -> None:
         """Another type is a bad request, a long one too large."""

@@ -13,6 +13,7 @@ import logging
 import random
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -39,6 +40,7 @@ from camrelay.fanout.webrtc.sender import Sender
 from camrelay.fanout.webrtc.sound import Broadcast, Listener
 from camrelay.fanout.webrtc.srtp import export_bytes, server_session
 from camrelay.fanout.webrtc.udp import Port
+from camrelay.fanout.webrtc.whep import MAX_PATCHES, PATCH_WINDOW_S
 from camrelay.model import CameraId, EndReason, Viewer
 
 logger = logging.getLogger("camrelay.fanout")
@@ -171,6 +173,7 @@ class Peer:
         self._judged_s = self._requested_s
         self._judged: rtcp.Report | None = None
         self._bad_intervals = 0
+        self._patched: deque[float] = deque(maxlen=MAX_PATCHES)
         self._timer: asyncio.TimerHandle | None = None
         self._pipe = _Pipe(self._send_dtls)
         self._dtls: RTCDtlsTransport | None = RTCDtlsTransport(self._pipe, [certificate])  # type: ignore[arg-type]  # see _Pipe
@@ -199,6 +202,14 @@ class Peer:
     def remote_ufrag(self) -> str:
         """The viewer's ICE user name fragment."""
         return self._agent.remote_ufrag
+
+    def may_patch(self) -> bool:
+        """Counts a PATCH; False for one too many in PATCH_WINDOW_S."""
+        now = self._loop.time()
+        if len(self._patched) == MAX_PATCHES and now - self._patched[0] < PATCH_WINDOW_S:
+            return False
+        self._patched.append(now)
+        return True
 
     def leave(self) -> None:
         """Ends the viewing because the viewer asked for it."""

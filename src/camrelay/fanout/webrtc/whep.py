@@ -2,7 +2,8 @@
 
 ICE-lite makes trickling easy: the relay dials nobody, so candidates that come later are read by nobody. ICE
 restarts are refused; a viewer whose address changes is followed without one. A resource's address is its key:
-it cannot be guessed, so operations on it ask for nothing else.
+it cannot be guessed, so operations on it ask for nothing else. PATCHes are limited for each viewing; DELETE
+ends it, so there is one, and the number of viewings is limited where they begin.
 """
 
 from __future__ import annotations
@@ -21,12 +22,17 @@ from camrelay.errors import (
     NotFound,
     PayloadTooLarge,
     PreconditionFailed,
+    TooManyRequests,
 )
-from camrelay.fanout.webrtc.sdp import MAX_OFFER_BYTES
+from camrelay.fanout.webrtc.sdp import MAX_CANDIDATES, MAX_OFFER_BYTES
 from camrelay.model import CameraId, EndReason, Rendition, Viewer
 
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
+
+#: A viewing may send so many PATCHes within so many seconds: all candidates of an offer one by one, twice.
+MAX_PATCHES = 2 * MAX_CANDIDATES
+PATCH_WINDOW_S = 60
 
 OpenRoute = tuple[str, str, Callable[[web.Request], Awaitable[web.StreamResponse]]]
 GuardedRoute = tuple[str, str, Callable[[web.Request, Viewer], Awaitable[web.StreamResponse]]]
@@ -54,6 +60,10 @@ class Resource(Protocol):
     @property
     def remote_ufrag(self) -> str:
         """The viewer's ICE user name fragment."""
+        ...
+
+    def may_patch(self) -> bool:
+        """Counts a PATCH; False for one too many."""
         ...
 
     def leave(self) -> None:
@@ -119,6 +129,8 @@ class Whep:
     async def patch(self, request: web.Request) -> web.Response:
         """Takes trickled candidates (204) and refuses an ICE restart (422)."""
         peer = self._peer(request)
+        if not peer.may_patch():
+            raise TooManyRequests("this viewing has too many candidates", retry_after_s=PATCH_WINDOW_S)
         fragment = await _body(request, FRAGMENT)
         condition = request.headers.get("If-Match")
         if condition is None:
