@@ -24,6 +24,7 @@ CORES = {
     "ingest.timeline",
     "ingest.backoff",
     "ingest.refusals",
+    "ingest.requests",
     "ingest.feed",
     "ingest.soap",
     "ingest.keyframe",

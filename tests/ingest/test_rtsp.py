@@ -18,6 +18,7 @@ from camrelay.ingest.rtsp import (
     Head,
     parse_challenges,
     parse_head,
+    parse_message,
 )
 
 RESPONSE = b"RTSP/1.0 200 OK\r\nCSeq: 2\r\nContent-length : 12\r\nX: a: b \r\n\r\n"
@@ -96,6 +97,16 @@ class TestHead:
         except StreamInterrupted:
             return
         assert parsed is None or parsed[1] <= len(data)
+
+    def test_a_message_is_there_with_its_whole_body(self) -> None:
+        """Not before, and without what comes behind it."""
+        body = b"v=0\r\no=- 1\r\n"[:12]
+        for size in range(len(RESPONSE + body)):
+            assert parse_message((RESPONSE + body)[:size]) is None
+        parsed = parse_message(RESPONSE + body + b"$\x00")
+        assert parsed is not None
+        head, found, length = parsed
+        assert (head.status, found, length) == (200, body, len(RESPONSE + body))
 
 
 class TestChallenges:

@@ -15,8 +15,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-import msgspec
-
 from camrelay.errors import (
     CameraAuthFailed,
     CameraUnreachable,
@@ -26,9 +24,10 @@ from camrelay.errors import (
     UnsupportedCodec,
 )
 from camrelay.ingest import sdp
+from camrelay.ingest.requests import Request, Requests
 from camrelay.ingest.rtcp import Reporter
 from camrelay.ingest.rtp import Depacketizer
-from camrelay.ingest.rtsp import Credentials, Head, parse_challenges, parse_head
+from camrelay.ingest.rtsp import Credentials, Head, parse_message
 from camrelay.ingest.sound_track import SoundTrack, TakePacket, choose
 from camrelay.ingest.target import Target
 from camrelay.ingest.transport import channels_of, hosts_of, server_ports_of, wish
@@ -37,20 +36,9 @@ from camrelay.ingest.transport import channels_of, hosts_of, server_ports_of, wi
 REQUEST_LIMIT = 32
 #: Media that a camera sends before it answers PLAY; some do, none for long.
 EARLY_MEDIA_LIMIT_BYTES = 4 * 1024 * 1024
-#: A session that says nothing of its timeout has this one (RFC 2326 §12.37).
-SESSION_TIMEOUT_S = 60.0
-#: Requests without a response that are remembered: some cameras never answer a keepalive.
-_UNANSWERED_LIMIT = 8
 
 _DOLLAR = 0x24
 _AUTHORITY = re.compile(r"rtsps?://[^/?\s]*", re.IGNORECASE)
-_TIMEOUT = re.compile(r";\s*timeout\s*=\s*(\d{1,6})", re.IGNORECASE)
-
-
-class _Request(msgspec.Struct, frozen=True):
-    method: str
-    url: str
-    headers: tuple[tuple[str, str], ...] = ()
 
 
 class Conversation:
@@ -72,7 +60,6 @@ class Conversation:
         awaits_sound: the camera was asked to set that track up, and has not answered.
         is_playing: PLAY is answered.
         is_over: TEARDOWN is answered.
-        keepalive_s: how often the session wants to hear from us.
         server_ports: where the camera takes datagrams, RTP and RTCP; None when it did not say.
     """
 
@@ -95,20 +82,16 @@ class Conversation:
         self.awaits_sound = False
         self.is_playing = False
         self.is_over = False
-        self.keepalive_s = SESSION_TIMEOUT_S / 2
         self.server_ports: tuple[int, int] | None = None
         self._target = target
         self._own_address = own_address
         self._udp_port = udp_port
-        self._credentials = Credentials(target.username, target.password, cnonce)
+        self._requests = Requests(Credentials(target.username, target.password, cnonce))
         self._reporter = Reporter(ssrc)
         self._rest = b""
         self._early_bytes = 0
-        self._sequence = 0
-        self._asked: dict[str, _Request] = {}
         self._base = target.url
         self._keepalive_method = "OPTIONS"
-        self._session = ""
         #: Channels of RTP and RTCP; none while no track is set up.
         self._channels = (-1, -1)
         self._packet: TakePacket = lambda data, begin, end: None
@@ -117,6 +100,11 @@ class Conversation:
         self._sound_port = sound_port
         #: Who takes what comes on other channels: sound, and the RTCP that places it.
         self._others: dict[int, TakePacket] = {}
+
+    @property
+    def keepalive_s(self) -> float:
+        """How often the session wants to hear from us."""
+        return self._requests.keepalive_s
 
     # What the shell sends.
 
@@ -139,13 +127,13 @@ class Conversation:
     def skip_sound(self) -> bytes:
         """Goes on to PLAY without the sound that the camera does not answer for."""
         self.sound, self.awaits_sound = None, False
-        self._asked.clear()
+        self._requests.forget()
         return self._play()
 
     def leave(self) -> bytes:
         """TEARDOWN; b"" when there is no session to tear down. Media is passed over from here on."""
         self._channels, self._others = (-1, -1), {}
-        return self._ask("TEARDOWN", self._base) if self._session else b""
+        return self._ask("TEARDOWN", self._base) if self._requests.session else b""
 
     # What the camera sends.
 
@@ -176,7 +164,7 @@ class Conversation:
             if data[at] in b"\r\n":
                 at += 1
                 continue
-            message = _message(data[at:])
+            message = parse_message(data[at:])
             if message is None:
                 break
             head, body, length = message
@@ -194,25 +182,22 @@ class Conversation:
         if not head.status:
             # A request of the camera's: none that a player must answer.
             return b""
-        request = self._asked.pop(head.get("CSeq"), None)
+        request = self._requests.answered(head)
         if request is None:
-            # Some cameras answer with numbers of their own, in order.
-            if not self._asked:
-                return b""
-            request = self._asked.pop(next(iter(self._asked)))
+            return b""
         if head.status == 401:
-            self._credentials.take(parse_challenges(head.all("WWW-Authenticate")))
+            self._requests.challenged(head)
             return self._ask(request.method, request.url, *request.headers)
         if 300 <= head.status < 400:
             raise EgressDenied("the camera redirects elsewhere")
-        self._credentials.accepted()
+        self._requests.accepted()
         if request.method == "TEARDOWN":
             self.is_over = True
             return b""
         # A keepalive that is answered with an error was heard all the same.
         return b"" if self.is_playing else self._advance(request, head, body)
 
-    def _advance(self, request: _Request, head: Head, body: bytes) -> bytes:
+    def _advance(self, request: Request, head: Head, body: bytes) -> bytes:
         """The next request on the way to PLAY."""
         if request.method == "OPTIONS":
             # Whatever it says: a camera that knows no OPTIONS may still play.
@@ -228,13 +213,13 @@ class Conversation:
         if request.method == "DESCRIBE":
             return self._choose_track(head, body)
         if request.method == "SETUP":
-            self._take_session(head)
+            self._requests.take_session(head)
             self._take_transport(head.get("Transport"))
             if sound is None:
                 return self._play()
             self.awaits_sound = True
             return self._ask("SETUP", sound.url, ("Transport", sound.wish))
-        self._take_session(head)
+        self._requests.take_session(head)
         self.is_playing = True
         return b""
 
@@ -267,14 +252,6 @@ class Conversation:
         path = _AUTHORITY.sub("", url, count=1).strip()
         return self._target.base + path if path[:1] in ("", "/", "?") else self._target.url
 
-    def _take_session(self, head: Head) -> None:
-        session = head.get("Session")
-        if not session:
-            return
-        self._session = session.split(";")[0].strip()
-        if found := _TIMEOUT.search(session):
-            self.keepalive_s = min(max(int(found[1]) / 2, 1.0), SESSION_TIMEOUT_S / 2)
-
     def _take_transport(self, transport: str) -> None:
         if not self._is_own(transport):
             raise EgressDenied("the camera wants to send from or to another host")
@@ -302,29 +279,9 @@ class Conversation:
         return all(host in known for host in hosts_of(transport))
 
     def _ask(self, method: str, url: str, *headers: tuple[str, str]) -> bytes:
-        self._sequence += 1
-        if self._sequence > REQUEST_LIMIT and not self.is_playing and method != "TEARDOWN":
+        if self._requests.count >= REQUEST_LIMIT and not self.is_playing and method != "TEARDOWN":
             raise StreamInterrupted("the camera never came to play")
-        if len(self._asked) >= _UNANSWERED_LIMIT:
-            del self._asked[next(iter(self._asked))]
-        self._asked[str(self._sequence)] = _Request(method, url, headers)
-        authorization = self._credentials.authorization(method, url)
-        lines = [("CSeq", str(self._sequence)), ("User-Agent", "camrelay"), *headers]
-        if self._session:
-            lines.append(("Session", self._session))
-        if authorization:
-            lines.append(("Authorization", authorization))
-        return Head(f"{method} {url} RTSP/1.0", tuple(lines)).serialize()
-
-
-def _message(data: bytes) -> tuple[Head, bytes, int] | None:
-    """The message `data` begins with, its body, and the length of both; None while it is not all there."""
-    parsed = parse_head(data)
-    if parsed is None:
-        return None
-    head, size = parsed
-    end = size + head.content_length
-    return (head, data[size:end], end) if end <= len(data) else None
+        return self._requests.ask(Request(method, url, headers))
 
 
 def _is_playable(track: sdp.Track) -> bool:

@@ -103,6 +103,20 @@ def parse_head(data: bytes | bytearray) -> tuple[Head, int] | None:
     return Head(start, tuple(headers)), end + 4
 
 
+def parse_message(data: bytes) -> tuple[Head, bytes, int] | None:
+    """The message that `data` begins with, its body, and the length of both; None while it is not all there.
+
+    Raises:
+        StreamInterrupted: its head or its body is over the limits.
+    """
+    parsed = parse_head(data)
+    if parsed is None:
+        return None
+    head, size = parsed
+    end = size + head.content_length
+    return (head, data[size:end], end) if end <= len(data) else None
+
+
 class Challenge(msgspec.Struct, frozen=True):
     """One way the camera wants to be shown the password."""
 
