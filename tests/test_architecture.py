@@ -115,6 +115,7 @@ TOP = {
     "rights",
     "sharing",
     "invitations",
+    "mailing",
     "api_keys",
     "share_views",
     "snapshots",

@@ -17,12 +17,22 @@ ROOT = Path(__file__).parent.parent
 SHIPPED = ROOT / "config" / "camrelay.toml"
 
 KEYS_URL = "[[auth.jwks]]\ntenant = 'hotel'\nurl"
+MAIL = '[mail]\nserver = "m.example:25"\nsender = "a@b.example"\nsite = "https://b.example:8443"\n'
 CAMERA = '[[camera]]\nid = "yard"\nurl = "rtsp://10.0.0.5/"\n'
 
 
 def test_an_empty_file_is_all_defaults() -> None:
     """Every option has a default; cameras are the only thing one must name."""
     assert load("") == Config()
+
+
+def test_letters_are_written_where_there_is_a_way_for_them() -> None:
+    """By a server or into a folder; an empty table is none."""
+    assert [load(text).mail.enabled for text in ("", MAIL, MAIL.replace("server", "outbox"))] == [
+        False,
+        True,
+        True,
+    ]
 
 
 def test_values_arrive() -> None:
@@ -56,6 +66,11 @@ def test_values_arrive() -> None:
             "server.redirect_listen is not an IP address and a port",
             "",
         ),
+        ('[mail]\nserver = "m:25"\noutbox = "o"\n', 3, "mail.outbox is instead of a server", ""),
+        ('[mail]\nserver = "mail"\n', 2, "mail.server is not a name and a port", ""),
+        ('[mail]\noutbox = "o"\n', 1, "mail.sender has to be the address", ""),
+        ('[mail]\noutbox = "o"\nsender = "a@b.example"\nsite = "b.example/"\n', 4, "mail.site has to be", ""),
+        (f'{MAIL}security = "none"\nusername = "a"\n', 5, "mail.security cannot be none", ""),
         (
             "[[camera]]\nid = 'a'\nurl = 'rtsps://h/'\ntransport = 'udp'\n",
             4,

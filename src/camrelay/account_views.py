@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -11,6 +11,9 @@ from camrelay.auth.account import Account, Role, SignedIn, WebSession
 
 #: Longer than any name, address or password; what is too long for its kind is refused in words.
 Text = Annotated[str, Meta(max_length=1024)]
+
+#: What letters are written in.
+Language = Literal["en", "ru"]
 
 
 class LoginRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -16,7 +16,7 @@ from aiohttp import web
 from msgspec import UNSET, Meta, UnsetType
 
 from camrelay.account_store import AccountStore
-from camrelay.account_views import AccountView, Text, account_view
+from camrelay.account_views import AccountView, Language, Text, account_view
 from camrelay.accounts import invitation_digest
 from camrelay.auth.account import (
     FIRST_TENANT,
@@ -72,11 +72,17 @@ class NewInvitation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     role: Role = Role.VIEWER
     tier: Text = ""
     days: Annotated[int, Meta(ge=1, le=30)] = 7
+    #: Whom it is written to; "": the asker passes the page on.
+    email: Text = ""
+    language: Language = "en"
     tenant: TenantName = ""
 
 
 class InvitationView(msgspec.Struct, frozen=True):
-    """An invitation: its `page` makes one account, before `expires_at` (seconds of UTC)."""
+    """An invitation: its `page` makes one account, before `expires_at` (seconds of UTC).
+
+    `page` is "" when it stands in a letter.
+    """
 
     page: str
     expires_at: int
@@ -108,6 +114,7 @@ class Administration:
         check_manager: raises when a request may not do what concerns every tenant.
         revoke: ends what hangs on a handle.
         remove_cameras: removes every camera of an account.
+        write_to: writes to an address, in a language, that an invitation is there.
         utc_us: the clock, microseconds of UTC.
     """
 
@@ -120,6 +127,7 @@ class Administration:
         check_manager: Callable[[web.Request], None],
         revoke: Callable[[Handle], Awaitable[object]],
         remove_cameras: Callable[[str], Awaitable[None]],
+        write_to: Callable[[web.Request, str, str, Invitation], Awaitable[None]],
         utc_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
         self._store = store
@@ -128,6 +136,7 @@ class Administration:
         self._check_manager = check_manager
         self._revoke = revoke
         self._remove_cameras = remove_cameras
+        self._write_to = write_to
         self._utc_us = utc_us
 
     def routes(self) -> list[Route]:
@@ -223,11 +232,16 @@ class Administration:
         tenant, wanted = self._tenant(request), await body(request, NewInvitation)
         if tenant is not None and wanted.tenant not in ("", tenant):
             raise BadRequest("an operator invites to their own tenant")
-        code = secrets.token_urlsafe(16)
         expires_us = self._utc_us() + wanted.days * 86_400 * 1_000_000
         invitation = Invitation(wanted.tenant or tenant or FIRST_TENANT, wanted.role, wanted.tier, expires_us)
-        await self._store.add_invitation(invitation, invitation_digest(code))
-        view = InvitationView(f"/register#invitation={code}", expires_us // 1_000_000)
+        page = ""
+        if wanted.email:
+            await self._write_to(request, wanted.email, wanted.language, invitation)
+        else:
+            code = secrets.token_urlsafe(16)
+            await self._store.add_invitation(invitation, invitation_digest(code))
+            page = f"/register#invitation={code}"
+        view = InvitationView(page, expires_us // 1_000_000)
         return json_response(view, status=201)
 
     async def list_tiers(self, request: web.Request) -> web.Response:

@@ -54,6 +54,7 @@ from camrelay.ingest.key_frames import KeyFrames
 from camrelay.ingest.scout import Scout
 from camrelay.keeping import Keeper
 from camrelay.lineup import Channel, Lineup
+from camrelay.mailing import Mailing
 from camrelay.model import Action, EndReason, Protocol, Viewer
 from camrelay.openapi import described
 from camrelay.own_record import OwnRecord
@@ -141,7 +142,7 @@ class App:
             attach=self._attach,
             detach=self._detach,
             changed=lambda camera: self._sharing.camera_changed(camera),
-            removed=lambda camera: self._sharing.camera_removed(camera),
+            removed=self._camera_removed,
         )
         self._accounts = AccountStore(self._database, self._seal)
         self._passwords = Passwords()
@@ -162,6 +163,12 @@ class App:
             self._gate,
             self._keys,
             options.auth,
+        )
+        self._pages = Pages(
+            registration=options.accounts.registration, mail=options.mail.enabled, origins=self._book.origins
+        )
+        self._mailing = Mailing(
+            options, self._database, self._seal, self._accounts, self._sharing, self._pages.letter_words
         )
         self._room = Room(
             lambda: (channel.camera for channel in self._lineup.channels.values()),
@@ -201,6 +208,7 @@ class App:
             everybody = await self._accounts.accounts()
             await self._keeper.forget_again((each.id, each.created_us) for each in everybody)
             self._web_sessions.start()
+            self._mailing.start()
             express = partial(ExpressRunner, find_viewer=self._gate.running, find_answer=self._hls.find)
             tls = self._certificate.context if self._certificate else None
             viewers = await self._listen(build(self._routes()), options.server.listen, express, tls)
@@ -244,6 +252,7 @@ class App:
         if self._refreshing is not None:
             self._refreshing.cancel()
         self._web_sessions.stop()
+        await self._mailing.stop()
         self._passwords.close()
         await self._log.stop()
         await self._database.close()
@@ -294,6 +303,7 @@ class App:
             check_manager=self._gate.permissions.check_manager,
             revoke=self._gate.revoke,
             remove_cameras=self._lineup.remove_all_of,
+            write_to=self._mailing.invitations.write_to,
         )
         finder = Finder(
             self._lineup,
@@ -303,7 +313,6 @@ class App:
             manages=self._gate.permissions.manages,
         )
         snapshots = Snapshots(self._decoder, self._hub)
-        pages = Pages(registration=self._options.accounts.registration, origins=self._book.origins)
         routes = [
             Route("GET", "/healthz", _healthy),
             Route("GET", "/readyz", self._ready),
@@ -312,10 +321,11 @@ class App:
             *administration.routes(),
             *finder.routes(),
             *self._sharing.routes(),
+            *self._mailing.invitations.routes(),
             *self._api_key_desk.routes(),
             *Rights(self._gate, self._keys, self._options.auth).routes(),
             *self._record_routes(),
-            *(Route(*route) for route in pages.routes()),
+            *(Route(*route) for route in self._pages.routes()),
         ]
         routes.append(described(routes))
         authorize = self._authorize
@@ -344,10 +354,16 @@ class App:
             routes = [route._replace(handler=knowing(route.handler)) for route in routes]
         return routes
 
+    async def _camera_removed(self, camera: str) -> None:
+        await self._sharing.camera_removed(camera)
+        await self._mailing.forget_camera(camera)
+
     async def _forget_account(self, subject: str) -> None:
         """Whom the record forgets has no account any more, nor what belongs to it."""
-        if await self._accounts.account(subject) is None:
+        account = await self._accounts.account(subject)
+        if account is None:
             return
+        await self._mailing.invitations.forget(account.email)
         await self._lineup.remove_all_of(subject)
         await self._web_sessions.end(subject)
         await self._accounts.remove(subject)

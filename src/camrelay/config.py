@@ -182,7 +182,7 @@ class Callback(_Section, frozen=True):
 class Accounts(_Section, frozen=True):
     """[accounts]: people who sign in."""
 
-    #: Who may make an account for themselves: nobody, those whom an operator has invited, anybody.
+    #: Who may make an account for themselves: nobody, those who are invited, anybody.
     registration: Literal["closed", "invite", "open"] = "closed"
     #: What those who register without an invitation become. Owners add cameras: addresses the relay dials.
     registered_role: Literal["viewer", "owner"] = "viewer"
@@ -231,6 +231,9 @@ class Audit(_Section, frozen=True):
     viewings_days: Annotated[int, Meta(ge=1, le=3660)] = 180
     #: For how many days it is kept what was done with the record and with rights.
     acts_days: Annotated[int, Meta(ge=1, le=3660)] = 365
+    #: For how many days network, address and browser of people are kept beside either. 0: as long as these.
+    viewings_details_days: Annotated[int, Meta(ge=0, le=3660)] = 0
+    acts_details_days: Annotated[int, Meta(ge=0, le=3660)] = 0
     #: Who gets a copy of every line: "file:/path", "syslog://host:port", "http://" or "https://" URLs.
     sinks: tuple[str, ...] = ()
 
@@ -294,9 +297,9 @@ class Config(_Section, frozen=True):
     auth: Auth = Auth()
     callback: Callback = Callback()
     accounts: Accounts = Accounts()
+    mail: Mail = Mail()
     audit: Audit = Audit()
     store: Store = Store()
-    mail: Mail = Mail()
     camera: tuple[Camera, ...] = ()
 
 
@@ -305,14 +308,14 @@ SECRETS: tuple[Path, ...] = (
     ("camera", "password"),
     ("callback", "url"),
     ("store", "url"),
+    ("mail", "password"),
     ("webrtc", "ice_servers"),
     ("audit", "sinks"),
-    ("mail", "password"),
 )
 
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def load(text: str, environment: Mapping[str, str] | None = None) -> Config:
@@ -360,9 +363,6 @@ def _misfit_of(camera: Camera) -> tuple[str, str] | None:
     return None
 
 
-def split_address(listen: str) -> tuple[str, int]:
-    """The IP address and the port of an option such as "127.0.0.1:8080" or "[::]:8080".
-
 #: A site's origin (RFC 6454 §6.1); links must not be made of anything else.
 _SITE = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
 _SENDER = re.compile(r"[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+")
@@ -385,6 +385,9 @@ def _misfit_of_mail(mail: Mail) -> tuple[str, str] | None:
         return "security", "cannot be none with a username: the password would not be encrypted"
     return None
 
+
+def split_address(listen: str) -> tuple[str, int]:
+    """The IP address and the port of an option such as "127.0.0.1:8080" or "[::]:8080".
 
     Raises:
         ConfigError: it is not that; port 0 means any free one.
@@ -446,33 +449,33 @@ def _contradictions(config: Config) -> Iterator[Fault]:
         yield Fault(("server", "trusted_proxies"), "names something that is no address or network")
     if not all(_is_network(address) and "/" not in address for address in config.webrtc.advertise):
         yield Fault(("webrtc", "advertise"), "names something that is no IP address")
+    if fault := _misfit_of_mail(config.mail):
+        yield Fault(("mail", fault[0]), fault[1])
     if config.hls.segment_s > config.hls.target_duration_s:
         yield Fault(("hls", "segment_s"), "is over target_duration_s, the longest a segment may be")
     if config.audit.viewings_days > config.audit.acts_days:
-    if fault := _misfit_of_mail(config.mail):
-        yield Fault(("mail", fault[0]), fault[1])
         yield Fault(("audit", "viewings_days"), "is over acts_days: a purge must outlive what it purged")
+    for name in ("viewings", "acts"):
+        if getattr(config.audit, f"{name}_details_days") > getattr(config.audit, f"{name}_days"):
+            yield Fault(("audit", f"{name}_details_days"), f"is over {name}_days: details go with the record")
     if config.ingest.backoff_min_s > config.ingest.backoff_max_s:
         yield Fault(("ingest", "backoff_min_s"), "is over backoff_max_s")
-    if config.callback.url and not _is_guarded(config.callback.url):
-        yield Fault(("callback", "url"), _UNGUARDED)
-    seen: set[str] = set()
-    for i, camera in enumerate(config.camera):
-        if camera.id in seen:
     for i, published in enumerate(config.auth.jwks):
         if not _is_guarded(published.url):
             yield Fault(("auth", "jwks", i, "url"), _UNGUARDED)
         if published.keep_s < published.refresh_s:
             yield Fault(("auth", "jwks", i, "keep_s"), "is under refresh_s: no key would last until the next")
+    if config.callback.url and not _is_guarded(config.callback.url):
+        yield Fault(("callback", "url"), _UNGUARDED)
+    seen: set[str] = set()
+    for i, camera in enumerate(config.camera):
+        if camera.id in seen:
             yield Fault(("camera", i, "id"), f"{camera.id!r} is taken by a camera above")
         seen.add(camera.id)
         if fault := _misfit_of(camera):
             yield Fault(("camera", i, fault[0]), fault[1])
 
 
-def _is_network(text: str) -> bool:
-    try:
-        ipaddress.ip_network(text, strict=False)
 _UNGUARDED = "is no https:// URL, nor an http:// URL of this machine, without user and password"
 
 
@@ -488,6 +491,9 @@ def _is_guarded(text: str) -> bool:
     return url.scheme == "https" or (url.scheme == "http" and host in _THIS_MACHINE)
 
 
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
     except ValueError:
         return False
     return True

@@ -90,6 +90,7 @@ class Pages:
     Args:
         directory: holds templates/, static/ and words/; None means the ones camrelay was installed with.
         registration: who may make an account for themselves, as [accounts] says.
+        mail: whether letters are written here.
         origins: the sites that may embed a camera; None: every site.
     """
 
@@ -98,6 +99,7 @@ class Pages:
         directory: Path | None = None,
         *,
         registration: str = "closed",
+        mail: bool = False,
         origins: Callable[[str], tuple[str, ...] | None] = lambda camera: None,
     ) -> None:
         self._origins = origins
@@ -118,7 +120,7 @@ class Pages:
         names = {
             language: words["site"]["language"] for language, words in self._words.items() if "site" in words
         }
-        self._templates.globals.update(languages=names, registration=registration)
+        self._templates.globals.update(languages=names, registration=registration, mail=mail)
         self._players = {
             language: _file(self._render("player.js", language).encode(), ".js") for language in self._words
         }
@@ -132,6 +134,7 @@ class Pages:
             "/cameras/{camera:[a-z0-9][a-z0-9_-]*}/watched": self.watched,
             "/cameras/{camera:[a-z0-9][a-z0-9_-]*}/share": self.share,
             "/shared": self.shared,
+            "/invitation": self.invitation,
             "/me/record": self.record,
             "/statistics": self.statistics,
             "/sign-in": self.sign_in,
@@ -185,6 +188,10 @@ class Pages:
         """The way in by a link, whose secret stands behind the # and does not come here."""
         return self._page(request, "shared.html", _PAGE_HEADERS)
 
+    async def invitation(self, request: web.Request) -> web.Response:
+        """The answer to a letter, whose token stands behind the #; looking at it changes nothing."""
+        return self._page(request, "invitation.html", _PAGE_HEADERS)
+
     async def record(self, request: web.Request) -> web.Response:
         """What is on record of whoever looks."""
         return self._page(request, "record.html", _PAGE_HEADERS)
@@ -226,6 +233,10 @@ class Pages:
         return _answer(
             request, file, {**_FILE_HEADERS, "Cache-Control": _FOR_GOOD if is_current else "no-cache"}
         )
+
+    def letter_words(self, language: str) -> dict[str, str]:
+        """What letters are made of in a language."""
+        return dict(self._words[language]["mail"])
 
     def _page(
         self, request: web.Request, template: str, headers: dict[str, str], **values: str

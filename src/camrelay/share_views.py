@@ -88,6 +88,14 @@ class LinkView(TermsView, frozen=True, kw_only=True):
     secret: str | None = None
 
 
+class OfferView(TermsView, frozen=True, kw_only=True):
+    """A camera that is offered to somebody by e-mail, until they accept or the second `ends_at` of UTC."""
+
+    id: str
+    name: str
+    ends_at: int
+
+
 class SharingView(msgspec.Struct, frozen=True):
     """Everything that is given of a camera."""
 

@@ -119,7 +119,7 @@ class Sharing:
 
     async def show(self, request: web.Request) -> web.Response:
         """Everything that is given of a camera."""
-        camera = self._own(request)
+        camera = self.own(request)
         shares = [
             self._share_view(camera, share, account)
             for share in self._book.shares(camera.id)
@@ -134,26 +134,26 @@ class Sharing:
 
     async def share(self, request: web.Request) -> web.Response:
         """Shares a camera with an account of its tenant; one that is private is shared from now on."""
-        camera, wanted = self._own(request), await body(request, ShareRequest)
+        camera, wanted = self.own(request), await body(request, ShareRequest)
         terms, account = terms_of(wanted), await self._by_email(request, camera, wanted.email)
         if len(self._book.shares(camera.id)) >= MAX_SHARES:
             raise BadRequest(f"a camera is shared with {MAX_SHARES} people at most")
-        await self._raise_to(camera, Visibility.SHARED)
-        share = await self._put(camera, account, terms)
+        await self.raise_to(camera, Visibility.SHARED)
+        share = await self.give(camera, account, terms)
         return json_response(self._share_view(camera, share, account), status=201)
 
     async def change_share(self, request: web.Request) -> web.Response:
         """Gives a share other terms. Whoever watches by the old ones begins again by the new."""
-        camera, wanted = self._own(request), await body(request, TermsRequest)
+        camera, wanted = self.own(request), await body(request, TermsRequest)
         account = await self._accounts.account(request.match_info["account"])
         if account is None or self._book.share(camera.id, account.id) is None:
             raise NotFound("no such share")
-        share = await self._put(camera, account, terms_of(wanted))
+        share = await self.give(camera, account, terms_of(wanted))
         return json_response(self._share_view(camera, share, account))
 
     async def stop_share(self, request: web.Request) -> web.Response:
         """Takes a camera away from an account; what runs by it has ended before the answer."""
-        camera, account = self._own(request), request.match_info["account"]
+        camera, account = self.own(request), request.match_info["account"]
         share = self._book.drop_share(camera.id, account)
         if share is not None:
             await self._gate.revoke(Handle(HandleKind.SHARE, share.id))
@@ -164,11 +164,11 @@ class Sharing:
 
     async def add_link(self, request: web.Request) -> web.Response:
         """Makes a link that opens a camera for whoever has it."""
-        camera, wanted = self._own(request), await body(request, LinkRequest)
+        camera, wanted = self.own(request), await body(request, LinkRequest)
         terms = terms_of(wanted)
         if len(self._book.links(camera.id)) >= MAX_LINKS:
             raise BadRequest(f"a camera has {MAX_LINKS} links at most")
-        await self._raise_to(camera, Visibility.LINK)
+        await self.raise_to(camera, Visibility.LINK)
         secret = secrets.token_urlsafe(20)
         link = Link(
             id=secrets.token_hex(8),
@@ -185,7 +185,7 @@ class Sharing:
 
     async def stop_link(self, request: web.Request) -> web.Response:
         """Takes a link back; what runs by it has ended before the answer."""
-        camera, id = self._own(request), request.match_info["link"]
+        camera, id = self.own(request), request.match_info["link"]
         if self._book.drop_link(camera.id, id) is not None:
             await self._gate.revoke(Handle(HandleKind.LINK, id))
         if not await self._store.drop_link(camera.id, id):
@@ -226,7 +226,7 @@ class Sharing:
 
     async def set_embed(self, request: web.Request) -> web.Response:
         """Says which sites may embed a camera."""
-        camera, wanted = self._own(request), await body(request, EmbedRequest)
+        camera, wanted = self.own(request), await body(request, EmbedRequest)
         origins = wanted.allowed_origins
         if origins is not None and not all(map(ORIGIN.fullmatch, origins)):
             raise BadRequest("an origin looks like https://hotel.example, without a path")
@@ -236,7 +236,7 @@ class Sharing:
 
     async def list_watchers(self, request: web.Request) -> web.Response:
         """Who watches a camera now."""
-        watching = self._watching(self._own(request))
+        watching = self._watching(self.own(request))
         names = {each.subject: await self._name(each) for each in watching}
         return json_response(
             WatcherList(
@@ -259,18 +259,37 @@ class Sharing:
     async def end_watcher(self, request: web.Request) -> web.Response:
         """Ends one viewing of a camera, and keeps whom it was from the camera for ten minutes."""
         id = request.match_info["session"]
-        is_here = id in [each.id for each in self._watching(self._own(request))]
+        is_here = id in [each.id for each in self._watching(self.own(request))]
         if not (is_here and await self._gate.send_away(id)):
             raise NotFound("no such session")
         return web.Response(status=204)
 
-    def _own(self, request: web.Request) -> Camera:
+    def camera(self, camera_id: str) -> Camera | None:
+        """A camera, whoever asks; None when there is none."""
+        return self._lineup.camera(camera_id)
+
+    def own(self, request: web.Request) -> Camera:
         """The camera of a request, whose owner sends it; NotFound for everybody else."""
         manages = self._gate.permissions.manages(request)
         camera = self._lineup.camera(request.match_info["camera"])
         if camera is None or not manages(camera):
             raise NotFound("no such camera")
         return camera
+
+    async def raise_to(self, camera: Camera, step: Visibility) -> None:
+        """Lets a camera be given to whom `step` lets in."""
+        if not Visibility(camera.visibility).admits(step):
+            await self._lineup.change(camera.id, {"visibility": step.value})
+
+    async def give(self, camera: Camera, account: Account, terms: Terms) -> Share:
+        """Shares a camera with an account, in place of what it had of it."""
+        share = Share(secrets.token_hex(8), camera.id, account.id, terms)
+        before = self._book.share(camera.id, account.id)
+        await self._store.put_share(share)
+        self._book.put_share(share)
+        if before is not None:
+            await self._gate.revoke(Handle(HandleKind.SHARE, before.id))
+        return share
 
     def _watching(self, camera: Camera) -> Sequence[SessionInfo]:
         return [each for each in self._gate.sessions() if each.camera == camera.id and each.viewings]
@@ -308,19 +327,6 @@ class Sharing:
         if not await self._passwords.verify(link.password_hash, password):
             self._guesses.fail(key, now)
             raise LinkPassword("password_wrong")
-
-    async def _raise_to(self, camera: Camera, step: Visibility) -> None:
-        if not Visibility(camera.visibility).admits(step):
-            await self._lineup.change(camera.id, {"visibility": step.value})
-
-    async def _put(self, camera: Camera, account: Account, terms: Terms) -> Share:
-        share = Share(secrets.token_hex(8), camera.id, account.id, terms)
-        before = self._book.share(camera.id, account.id)
-        await self._store.put_share(share)
-        self._book.put_share(share)
-        if before is not None:
-            await self._gate.revoke(Handle(HandleKind.SHARE, before.id))
-        return share
 
     def _share_view(self, camera: Camera, share: Share, account: Account) -> ShareView:
         view = terms_view(camera, share.terms)

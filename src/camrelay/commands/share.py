@@ -1,4 +1,4 @@
-"""`camrelay share list|add|stop|link|take-back`: what is given of a camera."""
+"""`camrelay share list|add|stop|invite|link|take-back`: what is given of a camera."""
 
 from __future__ import annotations
 
@@ -101,6 +101,26 @@ def add_link(
     made = ask(path, "POST", f"{_camera(camera_id)}/links", body)
     click.echo(f"take it back with: camrelay share take-back {camera_id} {made['id']}", err=True)
     click.echo(f"/shared#{made['secret']}")
+
+
+@share.command("invite")
+@CONFIG
+@_UNTIL
+@_SNAPSHOTS
+@click.option("--name", default="", help="A note for yourself: who it is for.")
+@click.option("--language", type=click.Choice(["en", "ru"]), default="en", help="Of the letter.")
+@click.argument("camera_id")
+@click.argument("email")
+def invite(
+    *, path: Path, until: datetime.datetime | None, snapshots: bool, camera_id: str, **fields: str
+) -> None:
+    """Write to an address that a camera is shared with whoever accepts, within a week.
+
+    \b
+    Example:  camrelay share invite front-door ana@cams.example --until 2026-12-31
+    """
+    ask(path, "POST", f"{_camera(camera_id)}/invitations", {**fields, **_terms(until, snapshots)})
+    click.echo("if a letter may be sent to this address, it is on its way")
 
 
 @share.command("take-back")

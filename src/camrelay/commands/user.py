@@ -53,13 +53,16 @@ def add_user(path: Path, email: str, name: str | None, ask_password: bool, **fie
 @click.option("--tier", default="", help="The tier with an owner's limits.")
 @click.option("--tenant", default="", help="The tenant.")
 @click.option("--days", type=click.IntRange(1, 30), default=7, show_default=True, help="How long it holds.")
+@click.option("--email", default="", help="Write to this address instead of printing the page.")
+@click.option("--language", type=click.Choice(["en", "ru"]), default="en", help="Of the letter.")
 def invite_user(path: Path, **fields: Any) -> None:
     """Print the path of a page where one person can make an account; put the relay's address before it.
 
     \b
     Example:  camrelay user invite --role owner --tier home
     """
-    click.echo(ask(path, "POST", "/v1/admin/invitations", fields)["page"])
+    page = ask(path, "POST", "/v1/admin/invitations", fields)["page"]
+    click.echo(page or "if a letter may be sent to this address, it is on its way")
 
 
 @user.command("list")

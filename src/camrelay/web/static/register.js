@@ -9,6 +9,11 @@ const done = document.getElementById("registered");
 /** The invitation in the page's address; the part after # never reaches a server by itself. */
 const invitation = /^#invitation=([\w-]+)$/.exec(location.hash)?.[1] ?? "";
 
+// Whoever was offered a camera goes back to the offer.
+if (sessionStorage.getItem("camrelay.invitation")) {
+  for (const link of document.querySelectorAll("main a[href='/sign-in']")) link.href = "/sign-in?next=/invitation";
+}
+
 if (form) {
   if (invitation) {
     form.hidden = false;

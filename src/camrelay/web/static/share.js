@@ -84,6 +84,7 @@ async function show() {
     return row(["", ""], [named(name, about.join(" · ")), termsWords(link),
       stop(find("links"), say("share.take_back"), say("share.take_back_named", { name }), `${root}/links/${link.id}`)]);
   }));
+  if (find("invitations")) await showInvitations();
   page.querySelector(`[name=visibility][value=${given.visibility}]`).checked = true;
   if (document.activeElement !== find("sites")) find("sites").value = (given.allowed_origins ?? []).join("\n");
   const address = new URL(`/embed/${id}`, location.href).href;
@@ -92,6 +93,16 @@ async function show() {
   if (!preview.src) preview.src = `/embed/${id}`;
   page.hidden = false;
   find("empty").hidden = true;
+}
+
+async function showInvitations() {
+  const { invitations } = await ask("GET", `${root}/invitations`);
+  find("invitations").querySelector("tbody").replaceChildren(...invitations.map((offer) => {
+    const name = offer.name || say("share.invite_unnamed");
+    const until = say("share.invite_until", { time: text.clock(offer.ends_at * 1000, here) });
+    return row(["", ""], [named(name, until), termsWords(offer),
+      stop(find("invitations"), say("share.withdraw"), say("share.withdraw_named", { name }), `${root}/invitations/${offer.id}`)]);
+  }));
 }
 
 /** Sends a form of a section; what `act` returns is said below it. */
@@ -112,6 +123,17 @@ onSend(find("people"), async (form) => {
   form.reset();
   return say("share.shared", made);
 });
+
+if (find("invitations")) {
+  onSend(find("invitations"), async (form) => {
+    const { email, name } = form.elements;
+    await ask("POST", `${root}/invitations`, {
+      email: email.value, name: name.value, language: document.documentElement.lang, ...terms(form),
+    });
+    form.reset();
+    return say("share.invite_sent");
+  });
+}
 
 onSend(find("links"), async (form) => {
   const { name, password, max_uses: most } = form.elements;

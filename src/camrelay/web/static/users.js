@@ -95,6 +95,13 @@ find("invite").addEventListener("click", () => attempt(find("new-user"), "users"
   find("once").focus();
 }));
 
+find("mail-invite")?.addEventListener("click", () => attempt(find("new-user"), "users", async () => {
+  if (!find("email").reportValidity()) return;
+  const language = document.documentElement.lang;
+  await ask("POST", "/v1/admin/invitations", { role: find("role").value, email: find("email").value, language });
+  tell(find("new-user"), "said", say("users.mail_invited"));
+}));
+
 onSend(find("new-tier"), "tiers", async ({ tier, max_cameras, max_viewers }) => {
   const limits = { max_cameras: Number(max_cameras), max_viewers: Number(max_viewers) };
   await ask("PUT", `/v1/admin/tiers/${encodeURIComponent(tier)}`, limits);
