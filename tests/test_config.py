@@ -58,6 +58,8 @@ def test_values_arrive() -> None:
         ("[server]\nlog_format = 'xml'\n", 2, "server.log_format", '"console" or "json"'),
         ("[ring]\nseconds = nan\n", 2, "ring.seconds", "over 0 up to 86400"),
         ("[audit]\nacts_days = 7\nviewings_days = 8\n", 3, "audit.viewings_days is over acts_days", ""),
+        ("[audit]\nviewings_details_days = 181\n", 2, "viewings_details_days is over viewings_days", ""),
+        ("[audit]\nacts_details_days = 366\n", 2, "acts_details_days is over acts_days", ""),
         ('[server]\ntls_certificate = "a.pem"\n', 2, "server.tls_certificate and tls_key go together", ""),
         ('[server]\nredirect_listen = "0.0.0.0:80"\n', 2, "is of no use without tls_certificate", ""),
         (

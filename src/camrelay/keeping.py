@@ -213,8 +213,8 @@ class Keeper:
             days = await asyncio.to_thread(self._expired, viewings_days, is_sure)
             for each in days:
                 await self._tell(EventType.PURGE, by, target=each.name, count=each.lines)
+            await asyncio.to_thread(self._purge, days)
             if days:
-                await asyncio.to_thread(self._purge, days)
                 logger.info("%d days of the access log are purged", len(days))
         return [each.day for each in days]
 
@@ -307,8 +307,10 @@ class Keeper:
         return days
 
     def _purge(self, days: list[retention.Expired]) -> None:
-        with opened(self._directory) as people:
-            retention.purge(self._directory, Signer.load(self._directory), people, days)
+        ends = retention.details_ends(self._directory, self._options, _today())
+        if days or any(ends):
+            with opened(self._directory) as people:
+                retention.purge(self._directory, Signer.load(self._directory), people, days, *ends)
 
     async def _tell(
         self,

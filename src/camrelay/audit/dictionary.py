@@ -35,7 +35,8 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 _LINE = "as its event"
-_BESIDE = Retention.VIEWINGS.value
+#: 0 stands for as long as the event.
+_BESIDE = f"{Retention.VIEWINGS}_details, {Retention.ACTS}_details"
 
 LINE = (
     Entry("type", Personal.NO, "what happened", _LINE),

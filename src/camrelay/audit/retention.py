@@ -9,7 +9,6 @@ newest day, and that one stays.
 from __future__ import annotations
 
 import datetime
-import hashlib
 import os
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -17,12 +16,15 @@ from pathlib import Path
 
 import msgspec
 
+from camrelay.audit import holds
 from camrelay.audit.archive import Leaves, Lines, day_of, leaves_path, log_files, log_path
 from camrelay.audit.chain import Tree, leaf_hashes, verify_lines
+from camrelay.audit.kept import digest_of
 from camrelay.audit.people import People
 from camrelay.audit.record import REGISTRY, Retention
 from camrelay.audit.search import kept_days, kept_path, prove, read_kept, search
 from camrelay.audit.signer import PURGED, Signer, append_note, cut_torn_note, read_notes
+from camrelay.config import Audit
 from camrelay.durable import replace, sync_directory
 from camrelay.errors import ChainBroken, Held
 
@@ -37,7 +39,7 @@ class Expired(msgspec.Struct, frozen=True):
     @property
     def name(self) -> str:
         """What stands in the record of its purge: the day, and what the manifest was when it was made."""
-        return f"{self.day}/{hashlib.sha256(self.kept).hexdigest()}" if self.kept else self.day
+        return f"{self.day}/{digest_of(self.kept)}" if self.kept else self.day
 
 
 def days_ago(today: str, days: int) -> str:
@@ -84,8 +86,27 @@ def expired(
     return found
 
 
-def purge(directory: Path, signer: Signer, people: People, days: Sequence[Expired]) -> None:
-    """Removes days; OSError when the disk failed, and what was not purged can be purged again."""
+def details_ends(directory: Path, options: Audit, today: str) -> tuple[str, str]:
+    """The days before which details of viewings and of acts go, "" where they go with the records."""
+    held = [hold.first for hold in holds.active(directory, today)]
+    kept = options.viewings_details_days, options.acts_details_days
+    viewings, acts = (min([days_ago(today, days), *held]) if days else "" for days in kept)
+    return viewings, acts
+
+
+def purge(
+    directory: Path,
+    signer: Signer,
+    people: People,
+    days: Sequence[Expired],
+    viewings_details_before: str = "",
+    acts_details_before: str = "",
+) -> None:
+    """Removes days, and what is kept beside records of days before those.
+
+    Raises:
+        OSError: the disk failed; what was not purged can be purged again.
+    """
     cut_torn_note(directory, PURGED)
     known = {checkpoint.origin for checkpoint in signer.read(read_notes(directory, PURGED))}
     whole = [each for each in days if log_path(directory, each.day).exists()]
@@ -109,8 +130,8 @@ def purge(directory: Path, signer: Signer, people: People, days: Sequence[Expire
         sync_directory(directory)
     if files := log_files(directory):
         oldest = day_of(files[0])
-        people.purge(Retention.VIEWINGS, oldest)
-        people.purge(Retention.ACTS, min([oldest, *kept_days(directory)]))
+        people.purge(Retention.VIEWINGS, oldest, viewings_details_before)
+        people.purge(Retention.ACTS, min([oldest, *kept_days(directory)]), acts_details_before)
 
 
 def _check(directory: Path, signer: Signer, days: Sequence[str]) -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 import msgspec
 
 from camrelay.audit.archive import Lines, day_of, log_files, log_path
-from camrelay.audit.chain import Tree, inclusion_proofs, leaf_hash, leaf_hashes, verify_inclusion
+from camrelay.audit.chain import Tree, inclusion_proofs, leaf_hashes
 from camrelay.audit.record import Record, parse
-from camrelay.audit.signer import Signer, Verifier, read_notes
+from camrelay.audit.signer import Signer, read_notes
 from camrelay.errors import BadRecord, ChainBroken
 
 #: A day and a position in it.
@@ -80,8 +80,8 @@ def search(
     needles = [each.encode() for each in people or (name, *[f'"{camera}"'] * bool(camera)) if each]
     first = str(datetime.datetime.fromtimestamp(from_us / 1e6, datetime.UTC).date())
     # A record may wait for the disk over midnight; it is never written before its time.
-    for day in (day for day in _days(directory) if day >= max(first, begin[0])):
-        for position, line in _numbered(directory, day) if only_day in ("", day) else ():
+    for day in (day for day in stored_days(directory) if day >= max(first, begin[0])):
+        for position, line in numbered(directory, day) if only_day in ("", day) else ():
             if needles and not any(needle in line for needle in needles):
                 continue
             record = _record(line)
@@ -115,34 +115,12 @@ def read_kept(path: Path) -> Manifest:
         raise ChainBroken(f"{path.name} cannot be read") from None
 
 
-def verify_kept(directory: Path, verifier: Verifier) -> int:
-    """Checks what is left of purged days against signed roots; how many records that is.
-
-    Raises:
-        ChainBroken: one is not as it was signed.
-    """
-    count = 0
-    for day in kept_days(directory):
-        kept = read_kept(kept_path(directory, day))
-        checkpoints = verifier.read(kept.checkpoints)
-        for each in kept.proofs:
-            if each.checkpoint is None:
-                continue
-            checkpoint = checkpoints[each.checkpoint]
-            if each.day != day or checkpoint.origin != verifier.origin(day):
-                raise ChainBroken(f"kept-{day}.json is of another day", first=each.position)
-            hashes = list(map(bytes.fromhex, each.hashes))
-            leaf = leaf_hash(each.line.encode())
-            verify_inclusion(leaf, each.position, checkpoint.size, hashes, checkpoint.root)
-            count += 1
-    return count
-
-
-def _days(directory: Path) -> list[str]:
+def stored_days(directory: Path) -> list[str]:
+    """The days of which there are lines, if only some, oldest first."""
     return sorted({*map(day_of, log_files(directory)), *kept_days(directory)})
 
 
-def _numbered(directory: Path, day: str) -> Iterable[tuple[int, bytes]]:
+def numbered(directory: Path, day: str) -> Iterable[tuple[int, bytes]]:
     """The lines of a day, or what is left of them, with their places."""
     if (path := log_path(directory, day)).exists():
         return enumerate(Lines(path))

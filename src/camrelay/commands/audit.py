@@ -236,7 +236,8 @@ def purge(path: Path, older_than: str | None) -> None:
             purged = ask(path, "POST", "/v1/audit/purges", body)["days"]
         else:
             with opened(directory) as people:
-                retention.purge(directory, evidence.signer(directory), people, over)
+                ends = retention.details_ends(directory, options, today)
+                retention.purge(directory, evidence.signer(directory), people, over, *ends)
             purged = [each.day for each in over]
     click.echo(f"{len(purged)} days before {before} are purged")
 

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from camrelay.audit import archive, evidence
-from camrelay.audit.search import verify_kept
+from camrelay.audit.kept import verify_kept
 from camrelay.audit.signer import KEY, Signer, Verifier, saved_notes
 from camrelay.audit.table import utc
 from camrelay.commands.common import CONFIG, load
