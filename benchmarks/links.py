@@ -2,8 +2,8 @@
 
 Chromium watches through one link after the other; then, for longer, Chromium and GStreamer's webrtcbin (with
 libnice) watch side by side. Only media on its way to the viewer is impaired, by a generator with a seed. A
-picture that Chromium cannot decode makes it ask for a key frame (PLI); it drops those that come too late for
-its screen. A freeze is a gap between pictures of three times the usual, or 150 ms more than that
+picture that Chromium cannot decode makes it ask for a key frame (PLI); those that it has no time for it drops
+before it decodes them. A freeze is a gap between pictures of three times the usual, or 150 ms more than that
 (webrtc-stats, freezeCount). GStreamer's complaints are the errors and warnings on its bus.
 
 The browser shares a core with the camera and the links, and decodes in software: on a busy machine it is
@@ -27,7 +27,7 @@ from benchmarks.command import Run, execute
 from benchmarks.feed import Feed
 from benchmarks.link import Link
 from benchmarks.result import Cell, Table
-from benchmarks.servers.camrelay import Camrelay
+from benchmarks.servers.camrelay import Camrelay, ReachableCamrelay
 from camrelay.simulate.options import Picture
 
 #: Name -> what is done to the viewer's packets.
@@ -71,8 +71,9 @@ async function watch(port) {
   await pc.setLocalDescription();
   const answer = await fetch("/whep/cam1", {
     method: "POST", headers: {"Content-Type": "application/sdp"}, body: pc.localDescription.sdp});
-  const sdp = (await answer.text()).replaceAll(/(a=candidate:\d+ 1 udp \d+ \S+) \d+/g, `$1 ${port}`);
-  await pc.setRemoteDescription({type: "answer", sdp});
+  const sdp = await answer.text();
+  await pc.setRemoteDescription({
+    type: "answer", sdp: sdp.replaceAll(/(a=candidate:\d+ 1 udp \d+) \S+ \d+/g, `$1 127.0.0.1 ${port}`)});
 }
 async function seen() {
   const reports = [...(await pc.getStats()).values()];
@@ -95,8 +96,9 @@ class Account:
         self.asked, self.answered = asked, answered
         self.decoded = int(seen.get("framesDecoded", 0))
         self.dropped = int(seen.get("framesDropped", 0))
-        # A few are always on their way through the decoder.
-        self.undecoded = max(0, int(seen.get("framesReceived", 0)) - self.decoded - _DECODING)
+        # Dropped are those that were late before they were decoded; a few are always on their way.
+        received = int(seen.get("framesReceived", 0))
+        self.undecoded = max(0, received - self.decoded - self.dropped - _DECODING)
         self.requests = int(seen.get("pliCount", 0))
         self.freezes = int(seen.get("freezeCount", 0))
         self.frozen_s = float(seen.get("totalFreezesDuration", 0.0))
@@ -173,8 +175,10 @@ async def body(run: Run) -> None:
             run.result.give_up(word, reason)
         return
     options = run.options
-    server = Camrelay(run.directory, run.cores.server)
-    async with Feed(run.directory, run.cores.load, picture=Picture(bitrate_bps=options.bitrate)) as feed:
+    server = ReachableCamrelay(run.directory, run.cores.server)
+    width = options.width
+    picture = Picture(bitrate_bps=options.bitrate, width=width, height=width * 9 // 16)
+    async with Feed(run.directory, run.cores.load, picture=picture) as feed:
         await server.start({"cam1": feed.url()})
         try:
             async with chromium.browser() as launched:
@@ -227,6 +231,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--long", type=float, default=60.0, help="seconds without one, in both players")
     parser.add_argument("--settle", type=float, default=2.0, help="seconds before the first")
     parser.add_argument("--bitrate", type=int, default=2_000_000, help="of the camera, bits per second")
+    parser.add_argument("--width", type=int, default=640, help="of its picture, which is 16:9")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -28,6 +28,9 @@ class Camrelay(Server):
 
     name = "camrelay"
     visibility: ClassVar[str] = "public"
+    #: Where WebRTC viewers find it, and what they are told of it; nothing means every address of the machine.
+    webrtc_host: ClassVar[str] = "127.0.0.1"
+    advertise: ClassVar[list[str]] = ["127.0.0.1"]
 
     @property
     def url(self) -> str:
@@ -46,7 +49,7 @@ class Camrelay(Server):
         sections: dict[str, dict[str, str | list[str]]] = {
             "server": {"listen": f"127.0.0.1:{self._http}", "log_level": "warning"},
             "metrics": {"listen": f"127.0.0.1:{metrics}"},
-            "webrtc": {"listen": f"127.0.0.1:{self.udp_port}", "advertise": ["127.0.0.1"]},
+            "webrtc": {"listen": f"{self.webrtc_host}:{self.udp_port}", "advertise": self.advertise},
             "egress": {"allow": ["127.0.0.0/8"]},
             "store": {"directory": str(self.store)},
             "accounts": {"registration": "open"},
@@ -85,6 +88,13 @@ class Camrelay(Server):
 
     def received_bytes(self, page: Page) -> float:
         return total(page, "camrelay_camera_bytes_total")
+
+
+class ReachableCamrelay(Camrelay):
+    """Found at the machine's own addresses: libnice has no use for the loopback's."""
+
+    webrtc_host = "0.0.0.0"  # noqa: S104 - that is the point
+    advertise: ClassVar[list[str]] = []
 
 
 class PrivateCamrelay(Camrelay):
