@@ -77,6 +77,7 @@ CORES = {
     "auth.lease",
     "auth.client",
     "auth.flood",
+    "auth.hearing",
     "auth.jwks",
     "auth.verifier",
     "audit.record",
@@ -149,6 +150,7 @@ KEEPERS = {
     "sqlalchemy": {
         "database",
         "camera_store",
+        "news_store",
         "refusal_store",
         "account_store",
         "share_store",

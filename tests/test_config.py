@@ -97,6 +97,7 @@ def test_values_arrive() -> None:
             "auth.jwks.keep_s is under refresh_s",
             "",
         ),
+        ("[auth]\nlost_feed_end_s = 2\n", 2, "auth.lost_feed_end_s is under lost_feed_refuse_s", ""),
         ("[callback]\nurl = 'http://10.0.0.5/'\n", 2, "callback.url is no https:// URL", ""),
         ("[auth]\nquery_tokens = 1\n", 2, "auth.query_tokens", "true or false"),
         ("server = 5\n", 1, "server", "a table"),

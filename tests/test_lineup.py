@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from camrelay import config
@@ -193,3 +195,46 @@ async def test_unknown_cameras_are_not_found(lineup: Lineup) -> None:
         await lineup.remove("nobody")
     with pytest.raises(NotFound):
         await lineup.change("nobody", {})
+
+
+async def test_what_another_relay_did_is_done_here(lineup: Lineup, stage: Stage, store: CameraStore) -> None:
+    """New cameras come, others change or go; those of the file and those that stayed are left alone."""
+    for id in ("gate", "yard", "hall", "roof"):
+        await lineup.add(msgspec.structs.replace(NEW, id=id))
+    stage.events.clear()
+    await store.remove_camera("gate")
+    await store.change_camera(msgspec.structs.replace(NEW, id="yard", title="Yard"))
+    await store.change_camera(msgspec.structs.replace(NEW, id="hall", url="rtsp://192.168.1.9/"))
+    await store.add_camera(msgspec.structs.replace(NEW, id="attic"))
+    await store.add_camera(msgspec.structs.replace(NEW, id="door"))
+
+    await lineup.refresh()
+
+    assert stage.events[0] == "-gate"
+    assert sorted(stage.events) == sorted(["-gate", "~yard", "-hall", "+hall", "+attic"])
+    assert lineup.camera("gate") is None
+    assert lineup.camera("door") == FIXED
+    yard = lineup.camera("yard")
+    assert yard is not None
+    assert yard.title == "Yard"
+    stage.events.clear()
+    await lineup.refresh()
+    assert stage.events == []
+
+
+async def test_a_camera_that_is_being_added_is_not_begun_twice(
+    lineup: Lineup, stage: Stage, store: CameraStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is stored already, and the news of it comes back before it runs."""
+    refreshing: list[asyncio.Task[None]] = []
+    add = store.add_camera
+
+    async def add_and_tell(camera: config.Camera) -> None:
+        await add(camera)
+        refreshing.append(asyncio.create_task(lineup.refresh()))
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(store, "add_camera", add_and_tell)
+    await lineup.add(NEW)
+    await asyncio.gather(*refreshing)
+    assert stage.events == ["+door", "+gate"]

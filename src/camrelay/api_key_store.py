@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from camrelay.auth.api_key import ApiKey
 from camrelay.database import SCHEMA, Database
 from camrelay.model import Action
+from camrelay.news_store import change_rights
 
 API_KEYS = sa.Table(
     "api_keys",
@@ -42,11 +43,11 @@ class ApiKeyStore:
         """Stores a new key."""
         row = msgspec.structs.asdict(key)
         encoded = {name: msgspec.json.encode(row[name]).decode() for name in _LISTS}
-        await self._database.change(sa.insert(API_KEYS).values(**row | encoded))
+        await change_rights(self._database, sa.insert(API_KEYS).values(**row | encoded))
 
     async def remove(self, key_id: str) -> None:
         """Forgets a key, if there is one."""
-        await self._database.change(sa.delete(API_KEYS).where(API_KEYS.c.id == key_id))
+        await change_rights(self._database, sa.delete(API_KEYS).where(API_KEYS.c.id == key_id))
 
 
 def _decoded(row: sa.RowMapping) -> dict[str, Any]:

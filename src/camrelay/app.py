@@ -56,6 +56,7 @@ from camrelay.keeping import Keeper
 from camrelay.lineup import Channel, Lineup
 from camrelay.mailing import Mailing
 from camrelay.model import Action, EndReason, Protocol, Viewer
+from camrelay.news_store import NewsStore
 from camrelay.openapi import described
 from camrelay.own_record import OwnRecord
 from camrelay.pages import Pages
@@ -63,6 +64,7 @@ from camrelay.places import DATABASE, KEYS, REVOCATIONS, STORE_KEY
 from camrelay.records import Desk, Records
 from camrelay.refusal_store import RefusalStore
 from camrelay.rights import Rights
+from camrelay.rights_feed import RightsFeed
 from camrelay.room import Room
 from camrelay.sealing import Seal, load_key
 from camrelay.server import Route, build, guarded, listen, port_of
@@ -118,6 +120,8 @@ class App:
             book=self._book,
             api_keys=self._api_keys,
             callback=Callback(options.callback),
+            publish=lambda revocation: self._news.publish(revocation),
+            is_fed=lambda: self._feed.is_fed,
             trusted_proxies=options.server.trusted_proxies,
             hls_idle_timeout_s=options.hls.idle_timeout_s,
         )
@@ -132,6 +136,15 @@ class App:
         self._hls = HlsServer(options.hls, directory)
         self._webrtc = WebrtcServer(options.webrtc)
         self._database = Database(options.store.url or f"sqlite+aiosqlite:///{directory / DATABASE}")
+        self._news = NewsStore(self._database)
+        self._feed = RightsFeed(
+            options.auth,
+            self._database,
+            self._news,
+            learn=self._gate.learn,
+            reload=self._reload_rights,
+            end_private=self._gate.cut_private,
+        )
         self._seal = Seal(load_key(directory / STORE_KEY))
         self._budget = Budget(RefusalStore(self._database), self._seal)
         self._fleet = Fleet(options.ingest, options.egress, budget=self._budget)
@@ -153,9 +166,10 @@ class App:
         self._web_sessions = WebSessions(
             self._accounts, lambda id: self._gate.revoke(Handle(HandleKind.WEB_SESSION, id))
         )
-        self._api_key_desk = ApiKeyDesk(ApiKeyStore(self._database), self._api_keys, self._gate)
+        self._api_key_store, self._shares = ApiKeyStore(self._database), ShareStore(self._database)
+        self._api_key_desk = ApiKeyDesk(self._api_key_store, self._api_keys, self._gate)
         self._sharing = Sharing(
-            ShareStore(self._database),
+            self._shares,
             self._book,
             self._lineup,
             self._accounts,
@@ -205,6 +219,7 @@ class App:
             await self._sharing.open()
             await self._api_key_desk.open()
             await self._lineup.open()
+            await self._feed.start()
             everybody = await self._accounts.accounts()
             await self._keeper.forget_again((each.id, each.created_us) for each in everybody)
             self._web_sessions.start()
@@ -237,6 +252,7 @@ class App:
                 await self._keeper.stop()
                 await self._sinks.stop()
                 await self._remote_keys.close()
+                await self._feed.close()
                 await self._gate.close(EndReason.SERVER_STOP)
                 await self._webrtc.stop()
                 for runner in self._runners:
@@ -269,7 +285,7 @@ class App:
             )
 
     async def _detach(self, channel: Channel) -> None:
-        await self._gate.revoke(Handle(HandleKind.CAMERA, channel.camera.id), EndReason.CAMERA_REMOVED)
+        self._gate.cut(Handle(HandleKind.CAMERA, channel.camera.id), EndReason.CAMERA_REMOVED)
         await asyncio.gather(*(self._fleet.remove(stream.id) for stream, _ in channel.streams))
         self._key_frames.forget(channel.camera.id)
         if self._options.hls.enabled:
@@ -302,7 +318,7 @@ class App:
             self._web_sessions,
             check_manager=self._gate.permissions.check_manager,
             revoke=self._gate.revoke,
-            remove_cameras=self._lineup.remove_all_of,
+            erase=self._keeper.erase,
             write_to=self._mailing.invitations.write_to,
         )
         finder = Finder(
@@ -358,6 +374,15 @@ class App:
         await self._sharing.camera_removed(camera)
         await self._mailing.forget_camera(camera)
 
+    async def _reload_rights(self) -> None:
+        """Other relays have changed cameras, shares or API keys."""
+        await self._lineup.refresh()
+        given = Book()
+        await self._shares.read(given)
+        for handle in self._book.become(given):
+            self._gate.cut(handle)
+        self._api_keys.become(await self._api_key_store.keys())
+
     async def _forget_account(self, subject: str) -> None:
         """Whom the record forgets has no account any more, nor what belongs to it."""
         account = await self._accounts.account(subject)
@@ -404,6 +429,7 @@ class App:
     async def _ready(self, _: web.Request) -> web.Response:
         if not self._is_ready:
             raise NotReady("starting or stopping")
+        self._feed.check()
         return web.Response(text="ready\n")
 
 

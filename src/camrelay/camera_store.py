@@ -12,7 +12,8 @@ from sqlalchemy.exc import IntegrityError
 
 from camrelay import config
 from camrelay.database import SCHEMA, Database
-from camrelay.errors import BadRequest, CameraExists
+from camrelay.errors import BadRequest, CameraExists, NotFound
+from camrelay.news_store import change_rights
 from camrelay.sealing import Seal
 
 #: One row a camera; the columns are the fields of config.Camera but for the password, which is sealed.
@@ -67,7 +68,9 @@ class CameraStore:
         position = sa.select(sa.func.coalesce(sa.func.max(CAMERAS.c.position), 0) + 1).scalar_subquery()
         taken = sa.select(CAMERAS.c.id).where(CAMERAS.c.id == camera.id)
         try:
-            await self._database.change(sa.insert(CAMERAS).values(position=position, **self._values(camera)))
+            await change_rights(
+                self._database, sa.insert(CAMERAS).values(position=position, **self._values(camera))
+            )
         except IntegrityError:
             if await self._database.fetch(taken):
                 raise CameraExists("a camera with this id is there already") from None
@@ -82,7 +85,8 @@ class CameraStore:
         """
         change = sa.update(CAMERAS).where(CAMERAS.c.id == camera.id).values(**self._values(camera))
         try:
-            await self._database.change_one(change)
+            if not await change_rights(self._database, change):
+                raise NotFound("no such camera")
         except IntegrityError:
             raise BadRequest("no such owner") from None
 
@@ -92,7 +96,8 @@ class CameraStore:
         Raises:
             NotFound: it is not stored here.
         """
-        await self._database.change_one(sa.delete(CAMERAS).where(CAMERAS.c.id == camera_id))
+        if not await change_rights(self._database, sa.delete(CAMERAS).where(CAMERAS.c.id == camera_id)):
+            raise NotFound("no such camera")
 
     def _values(self, camera: config.Camera) -> dict[str, Any]:
         values = {c.name: getattr(camera, c.name) for c in CAMERAS.c if hasattr(camera, c.name)}

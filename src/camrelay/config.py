@@ -162,6 +162,10 @@ class Auth(_Section, frozen=True):
     key: tuple[TenantKey, ...] = ()
     #: The same, where the backend publishes its keys. A key id is believed of the tenant named first.
     jwks: tuple[TenantKeySet, ...] = ()
+    #: On PostgreSQL: no news of what other relays withdraw for this long, and nobody begins to watch what is
+    #: not public; for the second time, and those who do are cut, unless it is 0.
+    lost_feed_refuse_s: Annotated[float, Meta(ge=2, le=3600)] = 5.0
+    lost_feed_end_s: Annotated[float, Meta(ge=0, le=86_400)] = 30.0
     #: Media sessions, running or not, that may exist at once.
     max_sessions: Annotated[int, Meta(ge=1)] = 20_000
 
@@ -460,6 +464,8 @@ def _contradictions(config: Config) -> Iterator[Fault]:
             yield Fault(("audit", f"{name}_details_days"), f"is over {name}_days: details go with the record")
     if config.ingest.backoff_min_s > config.ingest.backoff_max_s:
         yield Fault(("ingest", "backoff_min_s"), "is over backoff_max_s")
+    if 0 < config.auth.lost_feed_end_s < config.auth.lost_feed_refuse_s:
+        yield Fault(("auth", "lost_feed_end_s"), "is under lost_feed_refuse_s: who is cut would begin again")
     for i, published in enumerate(config.auth.jwks):
         if not _is_guarded(published.url):
             yield Fault(("auth", "jwks", i, "url"), _UNGUARDED)

@@ -6,6 +6,8 @@ alone know SQL. Whatever a driver says stays here: its texts repeat URLs and val
 
 from __future__ import annotations
 
+import asyncio
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any, TypeVar
 
 import alembic.command
 import alembic.config
+import asyncpg  # type: ignore[import-untyped]
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -46,6 +49,9 @@ class Database:
         except (SQLAlchemyError, ImportError):
             # SQLAlchemy's own text repeats the URL, password included.
             raise ConfigError("store.url is not a database URL that camrelay can use") from None
+        #: Whether relays on other machines may use it as well, and the name of this one among them.
+        self.is_shared = self._engine.dialect.name == "postgresql"
+        self.node = secrets.token_hex(8)
 
     async def open(self) -> None:
         """Connects, and brings the schema up to date.
@@ -102,12 +108,30 @@ class Database:
             return await act(connection)
 
     @asynccontextmanager
+    async def listening(self, channel: str, wake: Callable[[], object]) -> AsyncIterator[asyncio.Event]:
+        """Calls `wake` whenever a relay notifies a channel; sets the event when it will no more.
+
+        Raises:
+            StoreUnavailable: there is no connection.
+        """
+        async with self._answering(), self._engine.connect() as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            is_over = asyncio.Event()
+            driver.add_termination_listener(lambda _: is_over.set())
+            try:
+                await driver.add_listener(channel, lambda *_: wake())
+                yield is_over
+            finally:
+                # Nobody else is to inherit what it listens to.
+                await connection.invalidate()
+
+    @asynccontextmanager
     async def _answering(self) -> AsyncIterator[None]:
         try:
             yield
         except IntegrityError:
             raise
-        except (SQLAlchemyError, OSError):
+        except (SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             raise StoreUnavailable("the database does not answer") from None
 
 

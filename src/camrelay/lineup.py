@@ -6,6 +6,7 @@ title, say) does not touch its stream either.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 
@@ -73,6 +74,8 @@ class Lineup:
         self._removed = removed
         self._channels: dict[str, Channel] = {}
         self._fixed = {camera.id for camera in options.camera}
+        #: What is stored and what runs change together.
+        self._changing = asyncio.Lock()
 
     @property
     def channels(self) -> Mapping[str, Channel]:
@@ -101,10 +104,11 @@ class Lineup:
                 not allowed.
         """
         self._check(camera)
-        if camera.id in self._channels:
-            raise CameraExists("a camera with this id is there already")
-        await self._store.add_camera(camera)
-        return self._begin(camera)
+        async with self._changing:
+            if camera.id in self._channels:
+                raise CameraExists("a camera with this id is there already")
+            await self._store.add_camera(camera)
+            return self._begin(camera)
 
     async def change(self, camera_id: str, fields: Mapping[str, object]) -> Channel:
         """Replaces some options of a registered camera.
@@ -114,16 +118,12 @@ class Lineup:
             BadRequest: it stands in the configuration file.
             ConfigError, EgressDenied: as of `add`.
         """
-        channel = self._registered(camera_id)
-        camera = msgspec.structs.replace(channel.camera, **fields)
-        self._check(camera)
-        await self._store.change_camera(camera)
-        if _has_same_stream(camera, channel.camera):
-            channel.camera = camera
-            await self._changed(camera)
-            return channel
-        await self._end(channel)
-        return self._begin(camera)
+        async with self._changing:
+            channel = self._registered(camera_id)
+            camera = msgspec.structs.replace(channel.camera, **fields)
+            self._check(camera)
+            await self._store.change_camera(camera)
+            return await self._replace(channel, camera)
 
     async def remove(self, camera_id: str) -> None:
         """Ends a registered camera and forgets it.
@@ -132,10 +132,25 @@ class Lineup:
             NotFound: no such camera.
             BadRequest: it stands in the configuration file.
         """
-        channel = self._registered(camera_id)
-        await self._store.remove_camera(camera_id)
-        await self._end(channel)
-        await self._removed(camera_id)
+        async with self._changing:
+            channel = self._registered(camera_id)
+            await self._store.remove_camera(camera_id)
+            await self._end(channel)
+            await self._removed(camera_id)
+
+    async def refresh(self) -> None:
+        """Does here what other relays on the same database have done to the registered cameras."""
+        async with self._changing:
+            stored = {camera.id: camera for camera in await self._store.cameras()}
+            for channel in [*self._channels.values()]:
+                if channel.camera.id not in self._fixed | stored.keys():
+                    await self._end(channel)
+            for id in stored.keys() - self._fixed:
+                known = self._channels.get(id)
+                if known is None:
+                    self._begin(stored[id])
+                elif known.camera != stored[id]:
+                    await self._replace(known, stored[id])
 
     async def remove_all_of(self, owner: str) -> None:
         """Removes every camera of an account.
@@ -167,6 +182,14 @@ class Lineup:
         self._channels[camera.id] = channel
         self._attach(channel)
         return channel
+
+    async def _replace(self, channel: Channel, camera: config.Camera) -> Channel:
+        if _has_same_stream(camera, channel.camera):
+            channel.camera = camera
+            await self._changed(camera)
+            return channel
+        await self._end(channel)
+        return self._begin(camera)
 
     async def _end(self, channel: Channel) -> None:
         del self._channels[channel.camera.id]

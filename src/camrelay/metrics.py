@@ -85,6 +85,10 @@ auth_decisions = _counter(
     "camrelay_auth_decisions_total", "Requests for media, allowed or denied.", "outcome", "reason"
 )
 sign_ins = _counter("camrelay_sign_ins_total", "Attempts to sign in, by how they ended.", "outcome")
+rights_feed_up = _gauge("camrelay_rights_feed_up", "1 while other relays' changes of rights are heard of.")
+rights_feed_events = _counter(
+    "camrelay_rights_feed_events_total", "Changes of rights read from the database, by who made them.", "by"
+)
 callback_answers = _counter(
     "camrelay_callback_answers_total", "Questions to the service that decides who may watch.", "outcome"
 )

@@ -176,6 +176,8 @@ class EndReason(enum.StrEnum):
     UNPLAYABLE = "unplayable"
     SERVER_STOP = "server_stop"
     SERVER_CRASH = "server_crash"
+    #: For too long nobody could tell which rights other relays have withdrawn.
+    RIGHTS_UNKNOWN = "rights_unknown"
     #: The start was written after its viewer had been refused for want of a record.
     AUDIT_UNAVAILABLE = "audit_unavailable"
 

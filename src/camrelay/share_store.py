@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from camrelay.auth.share import Book, Link, Share, Terms
 from camrelay.database import SCHEMA, Database
 from camrelay.errors import NotFound
+from camrelay.news_store import change_rights
 
 SHARES = sa.Table(
     "shares",
@@ -72,20 +73,22 @@ class ShareStore:
         """
         row = {"id": share.id, "camera": share.camera, "account": share.account, "terms": _text(share.terms)}
         try:
-            await self._database.change(
-                sa.delete(SHARES).where(_same(share.camera, share.account)), sa.insert(SHARES).values(**row)
+            await change_rights(
+                self._database,
+                sa.delete(SHARES).where(_same(share.camera, share.account)),
+                sa.insert(SHARES).values(**row),
             )
         except IntegrityError:
             raise NotFound("no such account") from None
 
     async def drop_share(self, camera: str, account: str) -> bool:
         """Forgets a share; False when there is none."""
-        return bool(await self._database.change(sa.delete(SHARES).where(_same(camera, account))))
+        return bool(await change_rights(self._database, sa.delete(SHARES).where(_same(camera, account))))
 
     async def add_link(self, link: Link) -> None:
         """Stores a new link."""
         row = msgspec.structs.asdict(link) | {"terms": _text(link.terms)}
-        await self._database.change(sa.insert(LINKS).values(**row))
+        await change_rights(self._database, sa.insert(LINKS).values(**row))
 
     async def use_link(self, link_id: str) -> Link | None:
         """Counts a use of a link and returns it; None when it is gone or used up, whoever asks at once."""
@@ -99,7 +102,7 @@ class ShareStore:
     async def drop_link(self, camera: str, link_id: str) -> bool:
         """Forgets a link of a camera; False when there is none."""
         rows = (LINKS.c.camera == camera) & (LINKS.c.id == link_id)
-        return bool(await self._database.change(sa.delete(LINKS).where(rows)))
+        return bool(await change_rights(self._database, sa.delete(LINKS).where(rows)))
 
     async def set_origins(self, camera: str, origins: tuple[str, ...] | None) -> None:
         """Stores which sites may embed a camera; None: every site."""
@@ -107,11 +110,13 @@ class ShareStore:
         if origins is not None:
             row = {"camera": camera, "origins": msgspec.json.encode(origins).decode()}
             statements.append(sa.insert(EMBEDS).values(**row))
-        await self._database.change(*statements)
+        await change_rights(self._database, *statements)
 
     async def forget(self, camera: str) -> None:
         """Forgets everything of a camera."""
-        await self._database.change(*(sa.delete(table).where(table.c.camera == camera) for table in _TABLES))
+        await change_rights(
+            self._database, *(sa.delete(table).where(table.c.camera == camera) for table in _TABLES)
+        )
 
 
 _TABLES = (SHARES, LINKS, EMBEDS)

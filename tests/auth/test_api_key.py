@@ -42,3 +42,12 @@ def test_what_is_removed_is_believed_no_more() -> None:
     assert not keys.remove("1f2e")
     assert keys.grant(RAW) is None
     assert (len(keys), list(keys)) == (1, [other])
+
+
+def test_keys_become_others() -> None:
+    """When another relay made some and removed some."""
+    other = ApiKey("2", b"2", "", ("*",), (Action.MANAGE,), 0, 1)
+    keys = ApiKeys([KEY])
+    keys.become([other])
+    assert keys.grant(RAW) is None
+    assert list(keys) == [other]

@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 
 from auth_builders import NOW_US, FakeClock, FakeLog, make_grant, make_request
 from camrelay import metrics
-from camrelay.auth import gate as module
+from camrelay.auth import revocation_reader
 from camrelay.auth.gate import Gate
 from camrelay.auth.keys import ACTIVATION_S, KeyRing
 from camrelay.auth.lease import Handle, HandleKind
@@ -81,7 +81,7 @@ class House:
     async def settle(self, seconds: float) -> None:
         """Lets time pass as the gate's timer would see it: keys and revocations read, deadlines kept."""
         self.clock.pass_time(seconds)
-        self.gate._heard_at = self.clock.now
+        self.gate._reader._heard_at = self.clock.now
         self.gate._sessions.tick()
 
 
@@ -664,7 +664,7 @@ async def test_the_timer_cuts_at_the_deadline(tmp_path: Path) -> None:
 
 async def test_a_new_key_reaches_a_running_gate(house: House, tmp_path: Path) -> None:
     """Case 27: a rotation by another process is known before the new key signs its first token."""
-    assert module.POLL_S < ACTIVATION_S / 2
+    assert revocation_reader.POLL_S < ACTIVATION_S / 2
     kid = KeyRing(tmp_path / "keys").rotate().kid
     async with asyncio.timeout(2.0):
         while kid not in house.keys.verification:  # noqa: ASYNC110 - a ring has no event
@@ -686,7 +686,7 @@ async def test_an_unreadable_store_is_said_once(
         raise PermissionError(13, "Permission denied")
 
     loop = asyncio.get_running_loop()
-    monkeypatch.setattr(module, "POLL_S", 0.01)
+    monkeypatch.setattr(revocation_reader, "POLL_S", 0.01)
     monkeypatch.setattr(house.revocations, "read_new", fail)
     async with asyncio.timeout(2.0):
         await asked.wait()

@@ -6,6 +6,7 @@ import datetime
 
 import pytest
 
+from camrelay.auth.lease import Handle, HandleKind
 from camrelay.auth.schedule import Edge, Hours
 from camrelay.auth.share import Book, Link, Share, Terms, Visibility, edge
 
@@ -100,3 +101,15 @@ def test_which_sites_may_embed_a_camera() -> None:
     book.set_origins("door", ())
     book.set_origins("door", None)
     assert book.origins("door") is None
+
+
+def test_a_book_becomes_another_and_tells_what_is_gone() -> None:
+    """What another relay took away ends here; what stays, and what is new, runs."""
+    book = Book([Share("s1", "door", "anna"), Share("s2", "door", "berta")], [Link("l1", "door", b"a")])
+    book.set_origins("door", ())
+    now = Book([Share("s3", "door", "anna"), Share("s2", "door", "berta")], [Link("l2", "yard", b"b")])
+    assert book.become(now) == [Handle(HandleKind.LINK, "l1"), Handle(HandleKind.SHARE, "s1")]
+    assert book.share("door", "anna") == Share("s3", "door", "anna")
+    assert (book.by_digest(b"a"), book.by_digest(b"b")) == (None, Link("l2", "yard", b"b"))
+    assert book.origins("door") is None
+    assert book.become(now) == []

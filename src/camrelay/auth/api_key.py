@@ -59,7 +59,7 @@ class ApiKeys:
     """Every key there is, in memory: a request with one costs no database call."""
 
     def __init__(self, keys: Iterable[ApiKey] = ()) -> None:
-        self._keys = {key.digest: key for key in keys}
+        self.become(keys)
 
     def __iter__(self) -> Iterator[ApiKey]:
         return iter(list(self._keys.values()))
@@ -75,6 +75,10 @@ class ApiKeys:
     def add(self, key: ApiKey) -> None:
         """Believes a key from now on."""
         self._keys[key.digest] = key
+
+    def become(self, keys: Iterable[ApiKey]) -> None:
+        """Believes these keys and no others."""
+        self._keys = {key.digest: key for key in keys}
 
     def remove(self, key_id: str) -> bool:
         """Believes a key no more; False when there was none."""

@@ -29,6 +29,7 @@ from camrelay.auth.permission import Permissions
 from camrelay.auth.policy import Authority, decide
 from camrelay.auth.question import Question
 from camrelay.auth.revocation import Revocation, RevocationFile
+from camrelay.auth.revocation_reader import RevocationReader, tell_nobody
 from camrelay.auth.sent_away import SentAway
 from camrelay.auth.session import Client, MediaSession, OpenedSession, SessionInfo
 from camrelay.auth.sessions import Sessions
@@ -40,8 +41,6 @@ from camrelay.auth.websession import signed_in
 from camrelay.config import Auth, Camera
 from camrelay.errors import (
     AccessDenied,
-    ConfigError,
-    NotReady,
     Overloaded,
     ScopeDenied,
     SessionEnded,
@@ -51,10 +50,6 @@ from camrelay.model import AccessEvent, Action, CameraId, EndReason, Protocol, V
 
 #: How late an expiry can be noticed; a request after the deadline is refused without waiting for it.
 TICK_S = 0.25
-#: How late a revocation made by another process can be noticed.
-POLL_S = 0.5
-#: Revocations not read for this long: a grant may have been withdrawn without our knowing.
-STALE_S = 5.0
 #: One summary a minute for denials that got no line of their own.
 SUMMARY_S = 60.0
 
@@ -68,12 +63,14 @@ class Gate:
     """Turns requests into viewers, for as long as their authority lasts.
 
     Args:
-        keys, revocations: what tokens are checked against; both are read again twice a second.
+        keys, revocations: what tokens are checked against; both are read again and again.
         cameras: the camera of an id, None when there is none.
         record: writes an access event; its awaitable is done when the event is durable.
         book: what owners have given to others.
         api_keys: what programs show for months.
         callback: whom to ask about what is not judged here.
+        publish: tells other relays of a revocation; its awaitable is done when they can know.
+        is_fed: whether what other relays revoke is heard of.
         trusted_proxies: addresses and networks whose X-Forwarded-For is believed.
         hls_idle_timeout_s: an HLS viewing without a request for this long is over.
         now, utc_us: the clocks, monotonic seconds and microseconds of UTC.
@@ -93,17 +90,20 @@ class Gate:
         book: Book = NOTHING_SHARED,
         api_keys: ApiKeys | None = None,
         callback: Callback = NOBODY_TO_ASK,
+        publish: Callable[[Revocation], Awaitable[None]] = tell_nobody,
+        is_fed: Callable[[], bool] = lambda: True,
         trusted_proxies: Collection[str] = (),
         hls_idle_timeout_s: float = 30.0,
         now: Callable[[], float] = time.monotonic,
         utc_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
         self._options = options
-        self._keys = keys
-        self._revocations = revocations
+        self._reader = RevocationReader(keys, revocations, self.learn, now)
         self._cameras = cameras
         self._book = book
         self._callback = callback
+        self._publish = publish
+        self._is_fed = is_fed
         self._trusted_proxies = parse_networks(trusted_proxies)
         self._now = now
         self._utc_us = utc_us
@@ -119,8 +119,7 @@ class Gate:
         )
         self._sent_away = SentAway()
         self._summary_at = now() + SUMMARY_S
-        self._heard_at = -math.inf
-        self._tasks: list[asyncio.Task[None]] = []
+        self._timer: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Reads the revocations, then keeps time until `close`.
@@ -129,15 +128,14 @@ class Gate:
             OSError: they cannot be read; without them no private camera may be shown.
         """
         horizon_us = self._utc_us() - self._options.max_token_life_s * 1_000_000 - CLOCK_SKEW_US
-        await asyncio.to_thread(self._revocations.compact, horizon_us)
-        self._learn(await asyncio.to_thread(self._revocations.read_new))
-        self._tasks = [asyncio.create_task(self._keep_time()), asyncio.create_task(self._keep_reading())]
+        await self._reader.start(horizon_us)
+        self._timer = asyncio.create_task(self._keep_time())
 
     async def close(self, reason: EndReason = EndReason.SERVER_STOP) -> None:
         """Ends every session, admits nobody any more, and returns when the stops are on record."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._reader.close()
+        if self._timer is not None:
+            self._timer.cancel()
         self._sessions.close(reason)
         self._journal.summarize_denials()
         await self._journal.flush()
@@ -230,21 +228,29 @@ class Gate:
         A token, a key, an account's or a tenant's earlier tokens stay refused, after a restart too.
 
         Raises:
-            NotReady: it holds but could not be stored: a restart would forget it.
+            NotReady: it holds here but could not be stored: a restart would forget it, or other relays do not
+                know of it.
         """
         revocation = Revocation(handle.kind, handle.id, self._utc_us())
         ended = self._withdraw(revocation, reason)
-        if handle.kind in _LASTING:
-            try:
-                await asyncio.to_thread(self._revocations.append, revocation)
-            except OSError:
-                logger.exception("a revocation could not be stored")
-                raise NotReady("the revocation holds now but could not be stored; repeat it") from None
+        try:
+            await self._publish(revocation)
+        finally:
+            if handle.kind in _LASTING:
+                await self._reader.store(revocation)
         return ended
 
-    def cut(self, handle: Handle) -> int:
-        """Ends every session that hangs on `handle`, and returns how many. Others may begin by it."""
-        return self._sessions.revoke(handle, EndReason.REVOKED)
+    def learn(self, revocation: Revocation) -> int:
+        """Does here what was revoked elsewhere; returns how many sessions ended."""
+        return self._withdraw(revocation, EndReason.REVOKED)
+
+    def cut(self, handle: Handle, reason: EndReason = EndReason.REVOKED) -> int:
+        """Ends every session that hangs on `handle` here, and returns how many. Others may begin by it."""
+        return self._sessions.revoke(handle, reason)
+
+    def cut_private(self) -> int:
+        """Ends every session of what is not public, whose rights nobody knows; returns how many."""
+        return self._sessions.end_private(EndReason.RIGHTS_UNKNOWN)
 
     async def send_away(self, id: str) -> bool:
         """Ends a session, and keeps its viewer from the camera for a while, unless it is their own.
@@ -350,7 +356,7 @@ class Gate:
     def _lasting(self, attempt: Attempt, authority: Authority, deadline: float) -> tuple[Authority, float]:
         if self._sent_away.is_away(attempt.camera, authority.subject, self._now()):
             raise SessionEnded(EndReason.REVOKED)
-        if deadline != math.inf and self._now() - self._heard_at > STALE_S:
+        if authority.method != "public" and (self._reader.is_stale or not self._is_fed()):
             raise Overloaded("revocations cannot be read")
         self._journal.allow(authority.method)
         return authority, deadline
@@ -362,11 +368,6 @@ class Gate:
         if ended:
             metrics.revocation.observe(max(0, self._utc_us() - revocation.at_us) / 1e6)
         return ended
-
-    def _learn(self, revocations: list[Revocation]) -> None:
-        for revocation in revocations:
-            self._withdraw(revocation, EndReason.REVOKED)
-        self._heard_at = self._now()
 
     def client(self, request: web.Request) -> Client:
         """Where a request comes from."""
@@ -390,16 +391,3 @@ class Gate:
             deadline = self._sessions.next_deadline()
             wait_s = TICK_S if deadline is None else min(TICK_S, max(0.0, deadline - self._now()))
             await asyncio.sleep(wait_s)
-
-    async def _keep_reading(self) -> None:
-        readable = True
-        while True:
-            await asyncio.sleep(POLL_S)
-            try:
-                await asyncio.to_thread(self._keys.refresh)
-                self._learn(await asyncio.to_thread(self._revocations.read_new))
-                readable = True
-            except (OSError, ConfigError) as error:
-                if readable:
-                    logger.error("keys or revocations cannot be read (%s)", type(error).__name__)
-                readable = False

@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from camrelay import metrics
 from camrelay.auth.journal import Journal, consume
-from camrelay.auth.lease import Handle, HandleKind, Leases
+from camrelay.auth.lease import Handle, HandleKind, Leases, disguised
 from camrelay.auth.policy import Authority
 from camrelay.auth.session import Client, MediaSession, SessionInfo, Viewing
 from camrelay.errors import AuditError, Overloaded, ScopeDenied, SessionEnded
@@ -178,10 +178,17 @@ class Sessions:
 
     def revoke(self, handle: Handle, reason: EndReason) -> int:
         """Ends every session that hangs on `handle`; returns how many."""
-        ids = self._leases.revoke(handle)
+        ids = self._leases.revoke(disguised(handle))
         for id in ids:
             self.end(self._sessions[id], reason)
         return len(ids)
+
+    def end_private(self, reason: EndReason) -> int:
+        """Ends every session but those of public cameras; returns how many."""
+        private = [each for each in self._sessions.values() if each.authority.method != "public"]
+        for session in private:
+            self.end(session, reason)
+        return len(private)
 
     def tick(self) -> None:
         """Ends what is over by now: leases first, then viewings and sessions that have gone silent."""
@@ -248,4 +255,5 @@ def _digest(secret: str) -> bytes:
 
 
 def _handles(session: MediaSession) -> tuple[Handle, ...]:
-    return (Handle(HandleKind.SESSION, session.id), *session.authority.handles)
+    # What is withdrawn elsewhere comes without names.
+    return (Handle(HandleKind.SESSION, session.id), *map(disguised, session.authority.handles))

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from camrelay.auth.lease import Handle, HandleKind
 from camrelay.auth.schedule import Edge, Hours, state
 from camrelay.model import Action
 
@@ -152,6 +153,21 @@ class Book:
         self._origins.pop(camera, None)
         if origins is not None:
             self._origins[camera] = origins
+
+    def become(self, other: Book) -> list[Handle]:
+        """Takes over all of another book; what hangs on these handles is given no more, or otherwise."""
+        gone = self._handles() - other._handles()
+        self._shares, self._links = other._shares, other._links
+        self._by_digest, self._origins = other._by_digest, other._origins
+        return sorted(gone)
+
+    def _handles(self) -> set[Handle]:
+        shares = (share.id for of_camera in self._shares.values() for share in of_camera.values())
+        links = (id for of_camera in self._links.values() for id in of_camera)
+        return {
+            *(Handle(HandleKind.SHARE, id) for id in shares),
+            *(Handle(HandleKind.LINK, id) for id in links),
+        }
 
     def drop_camera(self, camera: str) -> None:
         """Forgets everything of a camera."""
