@@ -12,25 +12,21 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
-import re
 import secrets
 import socket
 import ssl
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 from camrelay.errors import CameraUnreachable, SourceError, StreamInterrupted
-from camrelay.ingest.audio import RtpSound
 from camrelay.ingest.conversation import Conversation
+from camrelay.ingest.player import Hearer, Player
 from camrelay.ingest.poller import READ, WRITE, Poller
 from camrelay.ingest.ports import first_port, neighbours
-from camrelay.ingest.rtp import Depacketizer, Reorder, RtpUnit
-from camrelay.ingest.sdp import Description, Track
+from camrelay.ingest.rtp import Depacketizer, Reorder
+from camrelay.ingest.secured import check_pin, secured
 from camrelay.ingest.sound_track import SoundTrack, TakePacket
 from camrelay.ingest.target import Target
-from camrelay.model import AudioParams
 
 #: For TCP alone: a camera on the same network answers at once or is not there. Three SYN packets fit in.
 CONNECT_S = 5.0
@@ -44,44 +40,10 @@ READ_BYTES = 65_536
 READ_DATAGRAMS = 64
 #: Requests and reports that a camera may leave unread: a hundred of them.
 UNSENT_LIMIT_BYTES = 16_384
-
-
 #: Some cameras describe a microphone and never answer for it; their pictures do not wait any longer.
 SOUND_SETUP_S = 2.0
 #: RTP without a payload.
 _EMPTY_PACKET = bytes((0x80, *bytes(11)))
-
-
-class Hearer(Protocol):
-    """Who gets a camera's sound. No call may block."""
-
-    def sound_opened(self, params: AudioParams) -> None:
-        """The camera plays sound too; comes before Player.opened."""
-        ...
-
-    def sound(self, unit: RtpSound, video_timestamp: int | None) -> None:
-        """A packet's worth of it, with its time on the RTP clock of the pictures if that is known."""
-        ...
-
-    def sound_dropped(self, packets: int) -> None:
-        """So many packets could not be used."""
-        ...
-
-
-class Player(Protocol):
-    """Who gets what the camera sends. No call may block."""
-
-    def opened(self, description: Description, track: Track) -> None:
-        """The camera plays this track."""
-        ...
-
-    def access_unit(self, unit: RtpUnit) -> None:
-        """An access unit, or one without NAL units where packets were lost."""
-        ...
-
-    def ended(self, error: SourceError) -> None:
-        """The last call: nothing is left of the connection."""
-        ...
 
 
 def _ending(step: Callable[[Client, float], None]) -> Callable[[Client, float], None]:
@@ -175,10 +137,7 @@ class Client:
         if not self._target.is_tls:
             self._begin(now)
             return
-        host = re.sub(r":\d+$", "", self._target.authority)
-        self._socket = _context(is_pinned=bool(self._target.tls_fingerprint)).wrap_socket(
-            self._socket, server_hostname=host.strip("[]"), do_handshake_on_connect=False
-        )
+        self._socket = secured(self._socket, self._target)
         self._shake_hands(now)
 
     @_ending
@@ -194,10 +153,7 @@ class Client:
             return
         except ssl.SSLError:
             raise CameraUnreachable("the camera's certificate is not one to trust") from None
-        pinned = self._target.tls_fingerprint.replace(":", "").lower()
-        shown = hashlib.sha256(self._socket.getpeercert(binary_form=True) or b"").hexdigest()
-        if pinned and shown != pinned:
-            raise CameraUnreachable("the camera's certificate is not the pinned one")
+        check_pin(self._socket, self._target)
         self._begin(now)
 
     def _begin(self, now: float) -> None:
@@ -408,12 +364,3 @@ class Client:
             self._poller.close(sock)
         assert self._failure is not None
         self._player.ended(self._failure)
-
-
-@functools.cache
-def _context(*, is_pinned: bool) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    if is_pinned:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
