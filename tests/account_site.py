@@ -70,6 +70,8 @@ class Site:
     def __init__(self, folder: Path, database: Database, **options: Any) -> None:
         self.clock = FakeClock()
         self.log = FakeLog()
+        #: Who was erased, and by whom.
+        self.erased: list[tuple[str, str]] = []
         self.keys = KeyRing(folder / "keys")
         seal = Seal(bytes(32))
         self.store = AccountStore(database, seal)
@@ -113,7 +115,7 @@ class Site:
             self.sessions,
             check_manager=self.gate.permissions.check_manager,
             revoke=self.gate.revoke,
-            remove_cameras=self.lineup.remove_all_of,
+            erase=self._erase,
             write_to=_no_letter,
             **utc_us,
         )
@@ -143,6 +145,13 @@ class Site:
                 answer = await sign_in(browser, id)
                 assert answer.status == 200, answer
             yield browser
+
+    async def _erase(self, subject: str, by: str) -> None:
+        await self.gate.revoke(Handle(HandleKind.ACCOUNT, subject))
+        await self.lineup.remove_all_of(subject)
+        await self.sessions.end(subject)
+        await self.store.remove(subject)
+        self.erased.append((subject, by))
 
     async def _detach(self, channel: Channel) -> None:
         await self.gate.revoke(Handle(HandleKind.CAMERA, channel.camera.id))

@@ -83,7 +83,7 @@ async def test_a_lost_password_is_replaced(site: Site, olga: Browser) -> None:
 
 
 async def test_whoever_is_removed_takes_their_cameras_along(site: Site, olga: Browser) -> None:
-    """And what is watched of them ends."""
+    """What is watched of them ends, and the record forgets whom it was about, by whoever removed them."""
     async with site.browser(ANNA) as anna:
         await ask(anna, "POST", "/v1/cameras", CAMERA)
         await ask(anna, "POST", "/v1/media/sessions", {"camera": "door"})
@@ -93,6 +93,7 @@ async def test_whoever_is_removed_takes_their_cameras_along(site: Site, olga: Br
     assert site.gate.sessions() == []
     assert site.lineup.camera("door") is None
     assert await site.store.account(ANNA) is None
+    assert site.erased == [(ANNA, OLGA)]
 
 
 async def test_tiers_are_set_and_removed(site: Site, olga: Browser) -> None:

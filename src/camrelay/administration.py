@@ -113,7 +113,7 @@ class Administration:
     Args:
         check_manager: raises when a request may not do what concerns every tenant.
         revoke: ends what hangs on a handle.
-        remove_cameras: removes every camera of an account.
+        erase: forgets somebody with all they have here, and by whom, "" when by themselves.
         write_to: writes to an address, in a language, that an invitation is there.
         utc_us: the clock, microseconds of UTC.
     """
@@ -126,7 +126,7 @@ class Administration:
         *,
         check_manager: Callable[[web.Request], None],
         revoke: Callable[[Handle], Awaitable[object]],
-        remove_cameras: Callable[[str], Awaitable[None]],
+        erase: Callable[[str, str], Awaitable[object]],
         write_to: Callable[[web.Request, str, str, Invitation], Awaitable[None]],
         utc_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
@@ -135,7 +135,7 @@ class Administration:
         self._sessions = sessions
         self._check_manager = check_manager
         self._revoke = revoke
-        self._remove_cameras = remove_cameras
+        self._erase = erase
         self._write_to = write_to
         self._utc_us = utc_us
 
@@ -211,11 +211,10 @@ class Administration:
         return json_response(account_view(account))
 
     async def remove_account(self, request: web.Request) -> web.Response:
-        """Forgets an account, with its cameras, its sessions and everything that was given to it."""
-        account = await self._account(request)
-        await self._end(account)
-        await self._remove_cameras(account.id)
-        await self._store.remove(account.id)
+        """Forgets an account, its cameras and sessions, what was given to it, and whom its records are of."""
+        account, person = await self._account(request), signed_in(request)
+        by = person.account.id if person is not None and person.account.id != account.id else ""
+        await self._erase(account.id, by)
         return web.Response(status=204)
 
     async def reset_password(self, request: web.Request) -> web.Response:

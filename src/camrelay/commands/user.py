@@ -118,7 +118,7 @@ def reset_password(path: Path, email: str) -> None:
 @CONFIG
 @click.argument("email")
 @click.confirmation_option(
-    prompt="Their cameras, their sessions and what was shared with them go too. Remove?"
+    prompt="Their cameras, sessions and shares go too, and the record forgets who they were. Remove?"
 )
 def remove_user(path: Path, email: str) -> None:
     """Remove an account with its cameras.
