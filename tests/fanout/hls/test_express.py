@@ -139,7 +139,7 @@ class TestShortWay:
 
     async def test_releases_many_in_groups(self, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
         """More waiters than one group: all are answered by the same part."""
-        monkeypatch.setattr("camrelay.fanout.hls.window._RELEASED_AT_ONCE", 3)
+        monkeypatch.setattr("camrelay.fanout.hls.release._AT_ONCE", 3)
         path = reload_path(served)
         connections = [await asyncio.open_connection(*served.address) for _ in range(10)]
         await asyncio.sleep(0.01)

@@ -11,7 +11,6 @@ import asyncio
 import logging
 import math
 import zlib
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 
@@ -24,6 +23,7 @@ from camrelay.errors import (
 )
 from camrelay.fanout.hls.listing import Beside, Listing
 from camrelay.fanout.hls.playlist import RenditionReport, Variant
+from camrelay.fanout.hls.release import release
 from camrelay.fanout.hls.response import Content, content
 from camrelay.fanout.hls.segment import Part, Segment
 from camrelay.fanout.hls.segmenter import Segmenter
@@ -46,8 +46,6 @@ PLAYLIST_NAME = "stream.m3u8"
 
 #: Requests of one camera that may wait at once. A player has one for the playlist and one for the next part.
 MAX_WAITERS = 20_000
-#: Answering one takes some 20 µs, and nothing else runs meanwhile.
-_RELEASED_AT_ONCE = 200
 #: Requests whose answer is remembered until the next part. There are few different ones, from honest players.
 _MAX_ANSWERS = 256
 #: A camera whose pictures are of no use sends many of them; one line in this time says so.
@@ -311,21 +309,9 @@ class Window:
         self._tell(self._room.met())
 
     def _tell(self, over: list[Pending[Content]], error: CamrelayError | None = None) -> None:
-        """Ends waits with what was waited for, or with the reason why there is none."""
+        """Ends waits, and forgets what was answered so far."""
         self.answers.clear()
-        if over:
-            answers = deque((pending, error or pending.answer()) for pending in over)
-            self._loop.call_soon(self._release, answers, self._loop.time())
-
-    def _release(self, over: deque[tuple[Pending[Content], Content | CamrelayError]], since: float) -> None:
-        """Tells a group of those who waited, then lets everybody else have a turn, then the next group."""
-        pending, answer = over[0]
-        if not pending.tell(answer, _RELEASED_AT_ONCE):
-            over.popleft()
-        if over:
-            self._loop.call_soon(self._release, over, since)
-        else:
-            metrics.hls_request.labels("reload").observe(self._loop.time() - since)
+        release(over, error)
 
     def _playlist(self, skip: bool, gzip: bool, max_age_s: int) -> Content:
         skipped = self._listing.skippable if skip else 0
