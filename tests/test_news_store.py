@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from camrelay.auth.lease import Handle, HandleKind, disguised
 from camrelay.auth.revocation import Revocation
@@ -71,10 +73,7 @@ async def test_whoever_has_read_a_number_has_missed_none(database_url: str) -> N
 
 async def test_a_change_that_fails_is_no_news(database: Database) -> None:
     """Nobody reads again what is as it was."""
-    try:
-        await change_rights(
-            database, sa.insert(RIGHTS_NEWS).values(number=1, node="n", kind="token", id=None)
-        )
-    except sa.exc.IntegrityError:
-        pass
+    broken = sa.insert(RIGHTS_NEWS).values(number=1, node="n", kind="token", id=None, at_us=1)
+    with pytest.raises(IntegrityError):
+        await change_rights(database, broken)
     assert await NewsStore(database).since(0) == []
