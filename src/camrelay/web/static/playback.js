@@ -5,6 +5,7 @@
 // (camrelay), busy, denied, signed-out, ended, unsupported, idle.
 
 import { call, Problem, serverNow } from "./api.js";
+import { isDue, lastsLonger } from "./renewal.js";
 import { canPlayHls, openHls } from "./transport_hls.js";
 import { canPlayWebrtc, openWebrtc, prepareWebrtc } from "./transport_webrtc.js";
 
@@ -21,8 +22,8 @@ const BACKOFF_MIN_MS = 500;
 const BACKOFF_MAX_MS = 15_000;
 /** Refusals may be taken back, by a new share for example; they are put to the test this often. */
 const REFUSED_MS = 30_000;
-/** A right that ends is renewed, or its end announced, this long before. */
-const RENEW_MS = 60_000;
+/** A right that could not be renewed is exchanged for another this long before its end. */
+const EXCHANGE_MS = 60_000;
 /** Behind live by more than this, playback says so. */
 const BEHIND_S = 2;
 
@@ -121,7 +122,7 @@ export class Playback {
   setToken(token) {
     this.token = token;
     if (!token) this.#session = null;
-    if (this.#session) this.#session.wasRenewed = false;
+    if (this.#session) Object.assign(this.#session, { wasExchanged: false, askedAt: null });
     this.nudge();
   }
 
@@ -188,7 +189,7 @@ export class Playback {
       method: "POST", signal, token: this.token,
       headers: { "Content-Type": "application/json" }, body: JSON.stringify({ camera: this.camera }),
     });
-    return answer.json();
+    return { ...(await answer.json()), beganAt: serverNow(), askedAt: null, wasExchanged: false };
   }
 
   #choose() {
@@ -254,13 +255,27 @@ export class Playback {
     }
   }
 
-  /** Shortly before the right ends a session that lasts longer is asked for, once per token. */
+  /** Moves the session's end, without a gap, once most of its life is over and as far as the right allows. */
   async #renew(session, signal) {
-    if (session.wasRenewed || !session.expires_at || msUntil(session) > RENEW_MS) return;
-    session.wasRenewed = true;
+    if (!session.expires_at) return;
+    const { beganAt, askedAt } = session;
+    if (!isDue({ beganAt, askedAt, endsAt: session.expires_at * 1000 }, serverNow())) return this.#exchange(session, signal);
+    session.askedAt = serverNow();
+    const url = new URL(`/v1/media/sessions/${session.id}/renew`, this.server);
+    const renewed = await call(url, { method: "POST", signal, token: this.token }).then((answer) => answer.json(), () => null);
+    signal.throwIfAborted();
+    if (!renewed || !lastsLonger(renewed.expires_at, session.expires_at)) return;
+    Object.assign(session, { expires_at: renewed.expires_at, beganAt: serverNow(), askedAt: null });
+    this.endsAt = renewed.expires_at && Date.now() + msUntil(session);
+  }
+
+  /** Shortly before the right ends a session that lasts longer is asked for, once per token: of another person, say. */
+  async #exchange(session, signal) {
+    if (session.wasExchanged || msUntil(session) > EXCHANGE_MS) return;
+    session.wasExchanged = true;
     const next = await this.#requestSession(signal).catch(() => null);
     signal.throwIfAborted();
-    if (!next || next.expires_at <= session.expires_at + 1) return;
+    if (!next || !lastsLonger(next.expires_at, session.expires_at)) return;
     this.#session = next;
     throw new Problem("renewed");
   }
