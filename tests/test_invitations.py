@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from email import message_from_bytes, policy
@@ -152,6 +153,23 @@ async def test_an_offer_is_a_right_to_one_account(post: Post) -> None:
         login = {"email": "dora@cams.example", "password": wanted["password"]}
         assert (await ask(new, "POST", "/v1/login", login)).status == 200
         assert (await answer(new, "accept", tokens)).status == 200
+
+
+async def test_case_36_of_many_who_accept_at_once_one_does(post: Post) -> None:
+    """Whoever was first; nobody else is given anything."""
+    async with (
+        post.site.browser("anna") as anna,
+        post.site.browser("bert") as bert,
+        post.site.browser("olga") as olga,
+    ):
+        await invite(anna)
+        tokens = await post.letter()
+        answers = await asyncio.gather(
+            *(answer(browser, "accept", tokens) for browser in (bert, olga) for _ in range(20))
+        )
+    assert sorted({each.status for each in answers}) == [200, 404]
+    assert [each.status for each in answers].count(200) == 1
+    assert len(post.book.shares("door")) == 1
 
 
 @pytest.mark.parametrize("how", ["decline", "withdraw", "camera", "tenant", "late", "private"])
