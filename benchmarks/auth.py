@@ -103,7 +103,7 @@ async def body(run: Run) -> None:
         now_us = time.time_ns() // 1000
         fresh = quick_calls(lambda raw: verify(raw, scene.keys.verification, scene.options, now_us), tokens)
         # What the gate does with a token that it has seen.
-        again = quick_calls(lambda raw: scene.gate.may_watch(_request(token=raw)), tokens)
+        again = quick_calls(lambda raw: scene.gate.permissions.may_watch(_request(token=raw)), tokens)
     finally:
         await scene.gate.close()
     rows: list[list[Cell]] = []
