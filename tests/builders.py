@@ -13,6 +13,22 @@ SPS_720P = bytes.fromhex("6764001facb200a00b7420000003002000000651e30649")
 PPS = bytes.fromhex("68ebc3cb22c0")
 
 
+#: libx265: Main, 320x180.
+H265_VPS = bytes.fromhex("40010c01ffff01600000030090000003000003003cba0240")
+H265_SPS = bytes.fromhex("42010101600000030090000003000003003ca00a080c1f3e5ba4a4c2e68080000003008000000c84")
+H265_PPS = bytes.fromhex("4401c073c189")
+H265_PARAMS = VideoParams(
+    codec=Codec.H265,
+    sps=(H265_SPS,),
+    pps=(H265_PPS,),
+    width=320,
+    height=180,
+    rfc6381="hvc1.1.6.L60.90",
+    vps=(H265_VPS,),
+    config=bytes.fromhex("0101600000009000000000003cf000fcfdf8f800000f"),
+)
+
+
 def make_params(
     *,
     sps: bytes = SPS_360P,

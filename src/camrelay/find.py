@@ -202,7 +202,7 @@ class Finder:
         params = key_frame.params
         video = Video(
             codec=params.codec,
-            profile=profile_name(params.sps[0]),
+            profile=profile_name(params),
             width=params.width,
             height=params.height,
             frame_rate=seen.frame_rate,

@@ -67,7 +67,8 @@ class VideoParams(msgspec.Struct, frozen=True):
     `sps`, `pps` and `vps` are NAL units without start code or length. `rfc6381` is the codec string for HLS
     and MSE, such as "avc1.64001f". `frame_rate` is frames per second, None when the stream does not say.
     `reorder_depth` is how many pictures may be coded before one that is shown earlier: 0 without B-frames.
-    `audio` is the sound that goes with the pictures, None without.
+    `config` is what an H.265 decoder configuration record says before its parameter sets (ISO/IEC 14496-15
+    §8.3.3.1.2), b"" of H.264. `audio` is the sound that goes with the pictures, None without.
     """
 
     codec: Codec
@@ -79,6 +80,7 @@ class VideoParams(msgspec.Struct, frozen=True):
     frame_rate: float | None = None
     vps: tuple[bytes, ...] = ()
     reorder_depth: int = 0
+    config: bytes = b""
     audio: AudioParams | None = None
 
     @property

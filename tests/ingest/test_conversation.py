@@ -297,12 +297,14 @@ class TestRefusals:
         "sdp",
         [
             b"",
-            SDP.replace(b"H264", b"H265"),
+            SDP.replace(b"H264", b"VP8"),
+            SDP.replace(b"H264", b"H265") + b"a=fmtp:96 sprop-max-don-diff=2\r\n",
+            SDP.replace(b"H264", b"H265") + b"a=fmtp:96 tx-mode=MRMT\r\n",
             SDP.replace(b"video", b"audio"),
             SDP + b"a=fmtp:96 packetization-mode=2\r\n",
         ],
     )
-    def test_a_camera_without_h264_is_not_set_up(self, camera: Camera, sdp: bytes) -> None:
+    def test_a_camera_without_h264_or_h265_is_not_set_up(self, camera: Camera, sdp: bytes) -> None:
         """Neither is one that would send its fragments out of order."""
         with pytest.raises(UnsupportedCodec):
             camera.describe(sdp)

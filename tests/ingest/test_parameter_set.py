@@ -18,6 +18,12 @@ from camrelay.model import Codec
 from ingest.encoder import encode
 
 
+def test_h264_has_no_vps() -> None:
+    """What is none of the three kinds changes nothing."""
+    with pytest.raises(BadParameterSet):
+        ParameterSets().update((), (), (b"\x40\x01\x0c",))
+
+
 class Bits:
     """Writes a parameter set bit by bit: what the parser reads, from the other side."""
 

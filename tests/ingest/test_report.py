@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
+from builders import H265_PARAMS, make_params
 from camrelay.ingest.report import Audio, Seen, Video, audio_of, failed, judge, profile_name, without_secrets
 
 USUAL = {
@@ -34,7 +36,8 @@ def test_a_usual_stream_works_without_remarks() -> None:
 @pytest.mark.parametrize(
     ("changes", "hls_works", "webrtc_works", "word"),
     [
-        ({"codec": "h265", "profile": "Main"}, False, False, "H.265"),
+        ({"codec": "h265", "profile": "Main"}, True, True, "H.265"),
+        ({"codec": "h265", "profile": "Range Extensions"}, False, False, "Range Extensions"),
         ({"codec": "vp8"}, False, False, "vp8"),
         ({"profile": "High 4:2:2"}, False, False, "High 4:2:2"),
         ({"has_b_frames": True}, True, False, "B-frames"),
@@ -100,7 +103,14 @@ def test_too_little_says_nothing() -> None:
 )
 def test_profiles_have_names(sps: bytes, name: str) -> None:
     """Those people find in their camera's settings."""
-    assert name == profile_name(sps)
+    assert name == profile_name(make_params(sps=sps))
+
+
+@pytest.mark.parametrize(("idc", "name"), [(1, "Main"), (2, "Main 10"), (11, "profile 11")])
+def test_profiles_of_h265_have_names_too(idc: int, name: str) -> None:
+    """They stand in the configuration."""
+    params = msgspec.structs.replace(H265_PARAMS, config=bytes((1, idc)) + bytes(20))
+    assert name == profile_name(params)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +166,7 @@ def test_a_shown_sdp_has_no_secrets() -> None:
     assert "rtsp://***@10.0.0.5/track1?user=***&password=***;x=1" in shown
 
 
-@pytest.mark.parametrize(("codec", "spoken"), [("JPEG", "Motion JPEG"), ("H265", "H.265"), ("VP8", "VP8")])
+@pytest.mark.parametrize(("codec", "spoken"), [("JPEG", "Motion JPEG"), ("VP8", "VP8")])
 def test_a_stream_that_cannot_be_relayed_is_named(codec: str, spoken: str) -> None:
     """With what to change, though nothing was played."""
     sdp = (

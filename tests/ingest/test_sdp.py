@@ -102,3 +102,9 @@ def test_any_bytes_are_a_description(data: bytes) -> None:
     """What cannot be understood is passed over."""
     for track in parse(b"m=video 0 RTP/AVP 96\na=" + data).tracks:
         assert isinstance(track.parameter_sets, list)
+
+
+def test_the_parameter_sets_of_h265_have_parameters_of_their_own() -> None:
+    """Three of them (RFC 7798 §7.1), in the order in which a decoder wants them."""
+    text = "m=video 0 RTP/AVP 96\na=fmtp:96 sprop-pps=AQ==; sprop-vps=Ag==,Aw==; sprop-sps=BA==\n"
+    assert parse(text.encode()).tracks[0].parameter_sets == [b"\2", b"\3", b"\4", b"\1"]

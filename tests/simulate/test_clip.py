@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import av
+import msgspec
 import pytest
 
 from camrelay.simulate import clip as module
@@ -14,9 +15,9 @@ from camrelay.simulate.options import Picture
 SMALL = Picture(width=320, height=180, bitrate_bps=300_000, gop_pictures=25)
 
 
-def decode(made: Clip) -> list[av.VideoFrame]:
+def decode(made: Clip, codec: str = "h264") -> list[av.VideoFrame]:
     """Every picture of the loop, in the order of showing."""
-    decoder = av.CodecContext.create("h264", "r")
+    decoder = av.CodecContext.create(codec, "r")
     assert isinstance(decoder, av.VideoCodecContext)
     frames = []
     for coded in made.pictures:
@@ -117,3 +118,14 @@ def test_the_cache_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     clip(SMALL, "CAM1")
 
     assert len(list((tmp_path / "camrelay" / "clips").iterdir())) == 1
+
+
+def test_h265_is_a_loop_too() -> None:
+    """Decodable, with all three parameter sets in each key frame."""
+    made = encode(msgspec.structs.replace(SMALL, codec="h265"), "CAM1")
+
+    frames = decode(made, "hevc")
+    assert len(made.pictures) == len(frames) == 250
+    assert (frames[0].width, frames[0].height) == (320, 180)
+    assert all((made.vps, made.sps, made.pps) == p.nal_units[:3] for p in made.pictures if p.is_key)
+    assert [at % 25 == 0 for at in range(250)] == [p.is_key for p in made.pictures]

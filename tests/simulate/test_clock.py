@@ -30,7 +30,15 @@ def test_access_units_of_other_cameras_have_none() -> None:
 def test_digits_are_overwritten_in_place() -> None:
     """DIGITS_AT says where; the NAL unit keeps its size and never needs emulation prevention."""
     unit = bytearray(clock.sei_nal_unit(0))
-    unit[clock.DIGITS_AT : clock.DIGITS_AT + clock.DIGITS] = clock.digits(SENT_US)
+    at = len(clock.H264_HEADER) + clock.DIGITS_AT
+    unit[at : at + clock.DIGITS] = clock.digits(SENT_US)
 
     assert clock.sei_nal_unit(SENT_US) == unit
     assert 0 not in unit
+
+
+def test_h265_has_another_header() -> None:
+    """And the same message."""
+    sei = clock.sei_nal_unit(SENT_US, clock.H265_HEADER)
+    assert sei[0] >> 1 == 39
+    assert clock.sent_us(sei) == SENT_US

@@ -64,6 +64,7 @@ def test_nonsense_is_no_gop(text: str) -> None:
         ({"width": 321}, "even"),
         ({"height": 181}, "even"),
         ({"profile": "baseline", "b_frames": 1}, "baseline has no b-frames"),
+        ({"codec": "h265", "profile": "high"}, "h265 has the profile main"),
     ],
 )
 def test_pictures_out_of_range_are_refused(wrong: dict[str, Any], message: str) -> None:

@@ -46,3 +46,10 @@ def test_sound_is_a_second_stream(tone: Tone, lines: list[str]) -> None:
     text = describe("cam7", Picture(), b"\x67\x4d\x40\x1f", b"\x68", tone).decode()
 
     assert text.split("\r\n")[-len(lines) - 2 :] == [*lines, "a=control:trackID=2", ""]
+
+
+def test_h265_names_its_three_parameter_sets() -> None:
+    """RFC 7798 §7.1."""
+    text = describe("cam7", Picture(codec="h265"), b"s", b"p", vps=b"v").decode()
+    assert "a=rtpmap:96 H265/90000\r\n" in text
+    assert "a=fmtp:96 sprop-vps=dg==;sprop-sps=cw==;sprop-pps=cA==\r\n" in text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from builders import PARAMS
+from builders import H265_PARAMS, PARAMS
 from camrelay.fanout.hls import fmp4
 from camrelay.fanout.hls.playlist import Part, Segment, Variant
 from camrelay.tools import hlsmedia
@@ -20,6 +20,15 @@ VARIANT = Variant("u", 1_000_000, codecs="avc1.64001e", resolution=(640, 360), f
 
 def samples(*data: bytes, duration: int = 3600) -> list[fmp4.Sample]:
     return [fmp4.Sample(d, duration, 0, d[4] & 31 == 5) for d in data]
+
+
+def test_h265_is_told_by_its_entry() -> None:
+    """H22 allows hvc1 as well; H20 wants it listed."""
+    media = Media()
+    assert not list(media.add_init(MAP, fmp4.init_section(H265_PARAMS)))
+    good = msgspec.structs.replace(VARIANT, codecs=H265_PARAMS.rfc6381)
+    assert not list(media.check_variants((good,), [MAP]))
+    assert {failure.rule for failure in media.check_variants((VARIANT,), [MAP])} == {"H20"}
 
 
 class Stream:

@@ -13,7 +13,7 @@ from camrelay.simulate import server as simulator
 @click.option("--cameras", default=1, show_default=True, help="How many cameras, /cam1 to /camN.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8554, show_default=True, help="RTSP port; 0 takes a free one.")
-@click.option("--codec", type=click.Choice(["h264"]), default="h264", show_default=True)
+@click.option("--codec", type=click.Choice(["h264", "h265"]), default="h264", show_default=True)
 @click.option("--bitrate", default="2M", show_default=True, help="Mean bit rate: 2M, 800k.")
 @click.option("--size", default="1280x720", show_default=True, help="Width x height.")
 @click.option("--fps", default=25, show_default=True, help="Pictures a second.")

@@ -24,6 +24,7 @@ from camrelay.errors import (
     UnsupportedCodec,
 )
 from camrelay.ingest import sdp
+from camrelay.ingest.codecs import depacketizer, is_playable
 from camrelay.ingest.requests import Request, Requests
 from camrelay.ingest.rtcp import Reporter
 from camrelay.ingest.rtp import Depacketizer
@@ -226,13 +227,13 @@ class Conversation:
     def _choose_track(self, head: Head, body: bytes) -> bytes:
         self.sdp = body
         description = sdp.parse(body)
-        track = next((t for t in description.tracks if _is_playable(t)), None)
+        track = next(filter(is_playable, description.tracks), None)
         if track is None:
-            raise UnsupportedCodec("the camera offers no H.264 that can be played")
+            raise UnsupportedCodec("the camera offers neither H.264 nor H.265 that can be played")
         self.description, self.track = description, track
         base = self._own_url(head.get("Content-Base") or head.get("Content-Location") or self._target.url)
         self._base = self._own_url(sdp.control_url(base, description.control))
-        self.video = Depacketizer(track.payload_type)
+        self.video = depacketizer(track)
         self._packet, self._fragments = self.video.packet, self.video.fragments
         url = self._own_url(sdp.control_url(base, track.control))
         if self._wants_sound:
@@ -282,11 +283,6 @@ class Conversation:
         if self._requests.count >= REQUEST_LIMIT and not self.is_playing and method != "TEARDOWN":
             raise StreamInterrupted("the camera never came to play")
         return self._requests.ask(Request(method, url, headers))
-
-
-def _is_playable(track: sdp.Track) -> bool:
-    # Interleaved packetization (mode 2) is for H.264 that no camera makes.
-    return track.kind == "video" and track.codec == "H264" and track.format.get("packetization-mode") != "2"
 
 
 def _require_success(head: Head) -> None:

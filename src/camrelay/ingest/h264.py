@@ -67,6 +67,7 @@ class Picture(NamedTuple):
     has_b_slices: bool
     sps: tuple[bytes, ...]
     pps: tuple[bytes, ...]
+    vps: tuple[bytes, ...] = ()
 
 
 def annexb_nal_units(data: bytes) -> list[bytes]:

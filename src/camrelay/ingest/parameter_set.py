@@ -43,20 +43,26 @@ class Sps(NamedTuple):
     reorder_depth: int | None
 
 
-class _Bits:
-    """Reads an RBSP bit by bit (§7.2, §9.1)."""
+class Bits:
+    """Reads an RBSP bit by bit (§7.2, §9.1).
+
+    Raises:
+        BadParameterSet: from any method, when the RBSP ends early.
+    """
 
     def __init__(self, rbsp: bytes) -> None:
         self._value = int.from_bytes(rbsp, "big")
         self._left = len(rbsp) * 8
 
     def u(self, bits: int) -> int:
+        """An unsigned number of that many bits."""
         self._left -= bits
         if self._left < 0:
             raise BadParameterSet("parameter set ends early")
         return (self._value >> self._left) & ((1 << bits) - 1)
 
     def ue(self) -> int:
+        """An unsigned number in Exp-Golomb code."""
         zeros = 0
         while not self.u(1):
             zeros += 1
@@ -65,6 +71,7 @@ class _Bits:
         return (1 << zeros) - 1 + self.u(zeros)
 
     def se(self) -> int:
+        """A signed one."""
         code = self.ue()
         return (code + 1) // 2 if code & 1 else -(code // 2)
 
@@ -77,7 +84,7 @@ def parse_sps(nal_unit: bytes) -> Sps:
     """
     if not 4 <= len(nal_unit) <= MAX_PARAMETER_SET_BYTES or nal_unit[0] & 0x1F != NalType.SPS:
         raise BadParameterSet("not an SPS, or of impossible length")
-    bits = _Bits(unescape(nal_unit[1:]))
+    bits = Bits(unescape(nal_unit[1:]))
     profile_idc, constraint_flags, level_idc = bits.u(8), bits.u(8), bits.u(8)
     sps_id = bits.ue()
     chroma_format_idc = 1
@@ -124,7 +131,7 @@ def parse_sps(nal_unit: bytes) -> Sps:
     return Sps(sps_id, profile_idc, constraint_flags, level_idc, width, height, frame_rate, reorder_depth)
 
 
-def _skip_scaling_list(bits: _Bits, size: int) -> None:
+def _skip_scaling_list(bits: Bits, size: int) -> None:
     """§7.3.2.1.1.1."""
     last = following = 8
     for _ in range(size):
@@ -133,7 +140,7 @@ def _skip_scaling_list(bits: _Bits, size: int) -> None:
         last = following or last
 
 
-def _parse_vui(bits: _Bits) -> tuple[float | None, int | None]:
+def _parse_vui(bits: Bits) -> tuple[float | None, int | None]:
     """Frame rate and reorder depth, where the VUI says them (§E.1.1)."""
     if bits.u(1) and bits.u(8) == _EXTENDED_SAR:
         bits.u(32)
@@ -166,7 +173,7 @@ def _parse_vui(bits: _Bits) -> tuple[float | None, int | None]:
     return frame_rate, min(bits.ue(), 16)
 
 
-def _skip_hrd(bits: _Bits) -> None:
+def _skip_hrd(bits: Bits) -> None:
     """§E.1.2."""
     count = min(bits.ue(), 31) + 1
     bits.u(8)
@@ -186,10 +193,11 @@ class ParameterSets:
         self.params: VideoParams | None = None
         self._sps: dict[int, bytes] = {}
         self._pps: dict[int, bytes] = {}
-        self._latest: tuple[Sequence[bytes], Sequence[bytes]] = ((), ())
+        self._vps: dict[int, bytes] = {}
+        self._latest: tuple[Sequence[bytes], ...] = ((), (), ())
         self._has_b_slices = False
 
-    def update(self, sps: Sequence[bytes], pps: Sequence[bytes]) -> bool:
+    def update(self, sps: Sequence[bytes], pps: Sequence[bytes], vps: Sequence[bytes] = ()) -> bool:
         """Takes in what an access unit or an SDP carried.
 
         SPS and PPS together replace all before them: after a change of resolution (fault F7) old ones would
@@ -201,17 +209,19 @@ class ParameterSets:
         Raises:
             BadParameterSet: nothing is changed then.
         """
-        if (sps, pps) == self._latest:
+        latest = (sps, pps, vps)
+        if latest == self._latest:
             return False
-        if len(sps) > MAX_PARAMETER_SETS or len(pps) > MAX_PARAMETER_SETS:
+        if max(map(len, latest)) > MAX_PARAMETER_SETS:
             raise BadParameterSet("too many parameter sets in one access unit")
-        new_sps = {parse_sps(nal_unit).id: nal_unit for nal_unit in sps}
-        new_pps = {pps_id(nal_unit): nal_unit for nal_unit in pps}
+        new_sps = {self._sps_id(nal_unit): nal_unit for nal_unit in sps}
+        new_pps = {self._pps_id(nal_unit): nal_unit for nal_unit in pps}
+        self._vps = self._vps | {self._vps_id(nal_unit): nal_unit for nal_unit in vps}
         if sps and pps:
             self._sps, self._pps = new_sps, new_pps
         else:
             self._sps, self._pps = self._sps | new_sps, self._pps | new_pps
-        self._latest = (sps, pps)
+        self._latest = latest
         return self._refresh()
 
     def note_b_slices(self) -> bool:
@@ -226,10 +236,24 @@ class ParameterSets:
         return self._refresh()
 
     def _refresh(self) -> bool:
-        if not self._sps or not self._pps:
+        if not self._is_complete():
             return False
         before, self.params = self.params, self._describe()
         return self.params != before
+
+    # What differs between codecs.
+
+    def _sps_id(self, nal_unit: bytes) -> int:
+        return parse_sps(nal_unit).id
+
+    def _pps_id(self, nal_unit: bytes) -> int:
+        return pps_id(nal_unit)
+
+    def _vps_id(self, nal_unit: bytes) -> int:
+        raise BadParameterSet("H.264 has no VPS")
+
+    def _is_complete(self) -> bool:
+        return bool(self._sps and self._pps)
 
     def _describe(self) -> VideoParams:
         first, *_ = sps = tuple(nal_unit for _, nal_unit in sorted(self._sps.items()))
@@ -258,7 +282,7 @@ def pps_id(nal_unit: bytes) -> int:
     """
     if not 2 <= len(nal_unit) <= MAX_PARAMETER_SET_BYTES or nal_unit[0] & 0x1F != NalType.PPS:
         raise BadParameterSet("not a PPS, or of impossible length")
-    id = _Bits(unescape(nal_unit[1:8])).ue()
+    id = Bits(unescape(nal_unit[1:8])).ue()
     if id > 255:
         raise BadParameterSet(f"PPS id {id}")
     return id

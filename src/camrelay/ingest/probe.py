@@ -12,6 +12,7 @@ import msgspec
 
 from camrelay.errors import BadNalUnit, BadParameterSet, SourceError, StreamInterrupted
 from camrelay.ingest.client import Client
+from camrelay.ingest.codecs import Parse, reading
 from camrelay.ingest.errand import answer_questions
 from camrelay.ingest.feed import Start
 from camrelay.ingest.h264 import Picture, parse_nal_units
@@ -58,6 +59,7 @@ class Look:
         self.key_frame: AccessUnit | None = None
         self.error: SourceError | None = None
         self._seen = Seen()
+        self._parse: Parse = parse_nal_units
         self._parameter_sets = ParameterSets()
         self._opened_at = 0.0
         self._pts: int | None = None
@@ -70,7 +72,7 @@ class Look:
             return None
         return Video(
             codec=params.codec,
-            profile=profile_name(params.sps[0]),
+            profile=profile_name(params),
             width=params.width,
             height=params.height,
             frame_rate=self._seen.frame_rate,
@@ -89,14 +91,15 @@ class Look:
 
     def opened(self, description: Description, track: Track) -> None:
         self._opened_at = time.monotonic()
+        self._parse, self._parameter_sets = reading(track)
         try:
-            self._learn(parse_nal_units(track.parameter_sets))
+            self._learn(self._parse(track.parameter_sets))
         except BadNalUnit:
             return
 
     def access_unit(self, unit: RtpUnit) -> None:
         try:
-            picture = parse_nal_units(unit.nal_units)
+            picture = self._parse(unit.nal_units)
         except BadNalUnit:
             return
         self._learn(picture)
@@ -119,7 +122,7 @@ class Look:
 
     def _learn(self, picture: Picture) -> None:
         try:
-            self._parameter_sets.update(picture.sps, picture.pps)
+            self._parameter_sets.update(picture.sps, picture.pps, picture.vps)
         except BadParameterSet:
             return
         if picture.has_b_slices:

@@ -17,15 +17,18 @@ from camrelay.errors import (
     UnsupportedCodec,
     WorkerLost,
 )
+from camrelay.model import Codec, VideoParams
 
 #: Viewers who join wait for a key frame, and HLS segments want to begin with one.
 LONG_GOP_S = 4.0
 #: Beyond it, phones and many laptops have no decoder in hardware.
 LARGE_PICTURE = 4096 * 2304
 
-#: What camrelay relays, and what every browser decodes of it.
-_CODECS = {"h264"}
-_PROFILES = {"Constrained Baseline", "Baseline", "Main", "High"}
+#: What camrelay relays, and what browsers that know the codec decode of it.
+_PROFILES: dict[str, set[str]] = {
+    Codec.H264: {"Constrained Baseline", "Baseline", "Main", "High"},
+    Codec.H265: {"Main", "Main 10"},
+}
 _PROFILE_NAMES = {
     66: "Baseline",
     77: "Main",
@@ -35,6 +38,7 @@ _PROFILE_NAMES = {
     122: "High 4:2:2",
     244: "High 4:4:4 Predictive",
 }
+_H265_PROFILE_NAMES = {1: "Main", 2: "Main 10", 3: "Main Still Picture", 4: "Range Extensions"}
 
 #: Encoding names of sound that each protocol carries.
 _HLS_SOUND = {"MPEG4-GENERIC"}
@@ -153,8 +157,12 @@ class Seen:
         return round(self._bytes * 8 / self.span_s) if self.span_s > 0 else 0
 
 
-def profile_name(sps: bytes) -> str:
-    """The profile of an H.264 stream as people call it (H.264 §A.2)."""
+def profile_name(params: VideoParams) -> str:
+    """The profile of a stream as people call it (H.264 §A.2, H.265 §A.3)."""
+    if params.codec is Codec.H265:
+        idc = params.config[1] & 0x1F
+        return _H265_PROFILE_NAMES.get(idc, f"profile {idc}")
+    sps = params.sps[0]
     name = _PROFILE_NAMES.get(sps[1], f"profile {sps[1]}")
     return f"Constrained {name}" if sps[1] == 66 and sps[2] & 0x40 else name
 
@@ -200,11 +208,17 @@ def without_secrets(sdp: str) -> str:
 def judge(video: Video, audio: Audio | None) -> tuple[Verdict, Verdict]:
     """What HLS and WebRTC can do with a stream."""
     hard = []
-    if video.codec not in _CODECS:
+    profiles = _PROFILES.get(video.codec)
+    if profiles is None:
         hard.append(_wrong_codec(video.codec))
-    elif video.profile not in _PROFILES:
+    elif video.profile not in profiles:
         hard.append(f"Browsers cannot decode the profile {video.profile}. Choose Main or High in the camera.")
     soft = []
+    if video.codec == Codec.H265:
+        soft.append(
+            "The video is H.265, which only some browsers decode, and few over WebRTC. H.264 in the camera's "
+            "video settings, or as its smaller stream, plays everywhere."
+        )
     if video.gop_s is None:
         soft.append(
             "Key frames are so rare that no second one came. Set the key frame (I-frame) interval to 2 s: "
@@ -243,4 +257,4 @@ def _unheard(audio: Audio | None, carried: set[str], protocol: str, instead: str
 
 def _wrong_codec(name: str) -> str:
     spoken = _SPOKEN.get(name.upper(), name)
-    return f"The video is {spoken}; camrelay relays H.264. Choose H.264 in the camera's video settings."
+    return f"The video is {spoken}; camrelay relays H.264 and H.265. Choose H.264 in the camera's settings."

@@ -1,4 +1,4 @@
-"""RTP packets of one H.264 track to access units (RFC 3550 §5, RFC 6184).
+"""RTP packets of one track to access units (RFC 3550 §5), of H.264 (RFC 6184) where nothing else is said.
 
 Rules:
 
@@ -96,10 +96,10 @@ class Depacketizer:
         if marker & 0x7F or at >= end:
             return
         if timestamp != self._timestamp:
-            self._turn(timestamp, begins_picture(data, at, end))
-        if self._fragments and at + 1 < end and data[at] & 0x1F == _FU_A and data[at + 1] < 0x80:
+            self._turn(timestamp, self._begins_picture(data, at, end))
+        if self._fragments and (fragment := self._goes_on(data, at, end)) is not None:
             # What most packets are: a fragment that goes on.
-            self._fragments.append(data[at + 2 : end])
+            self._fragments.append(fragment)
             self._room -= end - begin
         elif not self._is_damaged:
             self._take(data, at, end)
@@ -151,8 +151,28 @@ class Depacketizer:
         self._is_damaged = self._must_begin and not begins
         self._must_begin = False
 
+    def _spend(self, payload_bytes: int) -> None:
+        self._room -= payload_bytes + _HEADER_BYTES
+
+    # What differs between codecs.
+
+    def _goes_on(self, data: bytes, at: int, end: int) -> bytes | None:
+        """What a fragment has that is not the first of its NAL unit, None of anything else."""
+        if at + 1 < end and data[at] & 0x1F == _FU_A and data[at + 1] < 0x80:
+            return data[at + 2 : end]
+        return None
+
+    def _begins_picture(self, data: bytes, at: int, end: int) -> bool:
+        return begins_picture(data, at, end)
+
+    def _is_coded(self, nal_unit: bytes) -> bool:
+        return nal_unit[0] & 0x1F in CODED
+
+    def _is_first_slice(self, coded: bytes) -> bool:
+        return len(coded) > 1 and coded[1] >= 0x80
+
     def _take(self, data: bytes, at: int, end: int) -> None:
-        self._room -= end - at + _HEADER_BYTES
+        self._spend(end - at)
         head = data[at]
         kind = head & 0x1F
         if kind == _FU_A:
@@ -172,7 +192,7 @@ class Depacketizer:
             self._nal_units.append(data[at:end])
 
     def _aggregate(self, data: bytes, at: int, end: int) -> None:
-        """STAP-A: NAL units behind 16-bit sizes (RFC 6184 §5.7.1)."""
+        """NAL units behind 16-bit sizes (RFC 6184 §5.7.1, RFC 7798 §4.4.2)."""
         while at < end:
             begin = at + 2
             at = begin + int.from_bytes(data[at:begin], "big")
@@ -196,10 +216,10 @@ class Depacketizer:
             return
         if not nal_units or timestamp is None:
             return
-        coded = _coded(nal_units) or _coded(_split(nal_units))
+        coded = self._coded(nal_units) or self._coded(_split(nal_units))
         if coded is None:
             return
-        if timestamp == self._last_timestamp and not _is_first_slice(coded):
+        if timestamp == self._last_timestamp and not self._is_first_slice(coded):
             # Slices of the picture before: this camera sets the marker on each of them.
             self._trusts_marker = False
             self._lose()
@@ -207,6 +227,9 @@ class Depacketizer:
         self._last_timestamp = timestamp
         self._begin_anew()
         self.finished.append(RtpUnit(timestamp, nal_units))
+
+    def _coded(self, nal_units: Sequence[bytes]) -> bytes | None:
+        return next(filter(self._is_coded, nal_units), None)
 
     def _begin_anew(self) -> None:
         self._nal_units = []
@@ -264,17 +287,6 @@ def begins_picture(data: bytes, at: int, end: int) -> bool:
     if at + 1 >= end:
         return False
     return data[at] & 0x1F not in CODED or data[at + 1] >= 0x80
-
-
-def _is_first_slice(coded: bytes) -> bool:
-    return len(coded) > 1 and coded[1] >= 0x80
-
-
-def _coded(nal_units: Sequence[bytes]) -> bytes | None:
-    for nal_unit in nal_units:
-        if nal_unit[0] & 0x1F in CODED:
-            return nal_unit
-    return None
 
 
 def _split(nal_units: Sequence[bytes]) -> list[bytes]:

@@ -43,10 +43,11 @@ class Track(msgspec.Struct, frozen=True):
 
     @property
     def parameter_sets(self) -> list[bytes]:
-        """The NAL units of sprop-parameter-sets (RFC 6184 §8.1); those that are none are left out."""
+        """The NAL units of sprop parameters (RFC 6184 §8.1, RFC 7798 §7.1) without those that are none."""
         return [
             decoded
-            for text in self.format.get("sprop-parameter-sets", "").split(",")
+            for name in ("sprop-vps", "sprop-sps", "sprop-pps", "sprop-parameter-sets")
+            for text in self.format.get(name, "").split(",")
             if (decoded := _decoded(text.strip()))
         ]
 

@@ -27,6 +27,7 @@ from camrelay.errors import BadNalUnit, BadParameterSet, SourceError
 from camrelay.ingest import feed
 from camrelay.ingest.audio import RtpSound
 from camrelay.ingest.client import TEARDOWN_S, Client
+from camrelay.ingest.codecs import Parse, reading
 from camrelay.ingest.h264 import Picture, parse_nal_units
 from camrelay.ingest.parameter_set import ParameterSets
 from camrelay.ingest.poller import READ, WRITE, Poller
@@ -100,6 +101,7 @@ class Attempt:
     def __init__(self, id: int, outbox: Outbox) -> None:
         self._id = id
         self._outbox = outbox
+        self._parse: Parse = parse_nal_units
         self._parameter_sets = ParameterSets()
         self._audio: AudioParams | None = None
         self._last_idr = time.monotonic()
@@ -109,16 +111,17 @@ class Attempt:
 
     def opened(self, description: Description, track: Track) -> None:
         self._outbox.put(feed.Opened(self._id))
+        self._parse, self._parameter_sets = reading(track)
         # What the SDP said; some cameras never say it again (fault F8).
         try:
-            self._learn(parse_nal_units(track.parameter_sets))
+            self._learn(self._parse(track.parameter_sets))
         except BadNalUnit:
             return
 
     def access_unit(self, unit: RtpUnit) -> None:
         """Sends one access unit up the feed, or drops it; parameter sets in it go before it."""
         try:
-            picture = parse_nal_units(unit.nal_units)
+            picture = self._parse(unit.nal_units)
         except BadNalUnit:
             self._drop("malformed")
             return
@@ -166,9 +169,9 @@ class Attempt:
     def _learn(self, picture: Picture) -> None:
         """Sends the parameter sets on when a picture changes them."""
         changed = False
-        if picture.sps or picture.pps:
+        if picture.sps or picture.pps or picture.vps:
             try:
-                changed = self._parameter_sets.update(picture.sps, picture.pps)
+                changed = self._parameter_sets.update(picture.sps, picture.pps, picture.vps)
             except BadParameterSet:
                 # The sets before it still stand.
                 return

@@ -27,8 +27,12 @@ _VERSION = 1
 #: A loop lasts at least this long: the clock is seen running, and the encoder has time to find the bit rate.
 _LOOP_S = 10
 
-#: NAL unit types (H.264 Table 7-1).
-_SEI, _SPS, _PPS, _DELIMITER = 6, 7, 8, 9
+#: NAL unit types (H.264 table 7-1): SPS, PPS, and SEI and delimiters, which are left out.
+_SPS, _PPS = 7, 8
+_LEFT_OUT = frozenset({6, 9})
+#: The same of H.265 (table 7-1).
+_H265_VPS, _H265_SPS, _H265_PPS = 32, 33, 34
+_H265_LEFT_OUT = frozenset({35, 39, 40})
 
 _START_CODE = re.compile(rb"\x00*\x00\x00\x01")
 
@@ -46,11 +50,12 @@ class CodedPicture(msgspec.Struct, frozen=True):
 
 
 class Clip(msgspec.Struct, frozen=True):
-    """A loop of pictures; the first is a key frame."""
+    """A loop of pictures; the first is a key frame. `vps` is b"" of H.264."""
 
     sps: bytes
     pps: bytes
     pictures: tuple[CodedPicture, ...]
+    vps: bytes = b""
 
 
 def clip(picture: Picture, name: str, cache_dir: str = "") -> Clip:
@@ -88,25 +93,16 @@ def _user_cache() -> Path:
 
 
 def encode(picture: Picture, name: str) -> Clip:
-    """Paints and encodes one loop with libx264."""
+    """Paints and encodes one loop with libx264 or libx265."""
     gop = picture.gop_pictures
     count = -(-_LOOP_S * picture.fps // gop) * gop
-    context = av.CodecContext.create("libx264", "w")
+    is_h265 = picture.codec == "h265"
+    context = av.CodecContext.create("libx265" if is_h265 else "libx264", "w")
     assert isinstance(context, av.VideoCodecContext)
     context.width, context.height, context.pix_fmt = picture.width, picture.height, "yuv420p"
     context.time_base, context.framerate = Fraction(1, picture.fps), Fraction(picture.fps)
     context.bit_rate, context.gop_size, context.max_b_frames = picture.bitrate_bps, gop, picture.b_frames
-    kbps = picture.bitrate_bps // 1000
-    context.options = {
-        # The fastest preset that keeps what the profiles main and high are named for.
-        "preset": "superfast",
-        "profile": picture.profile,
-        # Key frames only where asked for. A buffer of one second keeps the rate even, as cameras do; begun
-        # full, it would make the loop's first GOP larger than the others.
-        "x264-params": f"keyint={gop}:min-keyint={gop}:scenecut=0:open-gop=0:b-adapt=0:force-cfr=1"
-        f":slices={picture.slices}:sliced-threads=0"
-        f":vbv-maxrate={kbps}:vbv-bufsize={kbps}:vbv-init=0.4",
-    }
+    context.options = _h265_options(picture) if is_h265 else _options(picture)
     painter = Painter(picture.width, picture.height, picture.fps, name)
     packets: list[av.Packet[Any]] = []
     for index in range(count):
@@ -115,9 +111,39 @@ def encode(picture: Picture, name: str) -> Clip:
         packets += context.encode(frame)
     packets += context.encode(None)
     lead = max(packet.pts - order for order, packet in enumerate(packets) if packet.pts is not None)
-    pictures = tuple(_coded(packet, order + lead) for order, packet in enumerate(packets))
-    sets = {unit[0] & 31: unit for unit in pictures[0].nal_units}
+    pictures = tuple(_coded(packet, order + lead, is_h265) for order, packet in enumerate(packets))
+    sets = {_kind(unit, is_h265): unit for unit in pictures[0].nal_units}
+    if is_h265:
+        return Clip(sets[_H265_SPS], sets[_H265_PPS], pictures, sets[_H265_VPS])
     return Clip(sets[_SPS], sets[_PPS], pictures)
+
+
+def _options(picture: Picture) -> dict[str, str]:
+    """Key frames only where asked for, and an even rate.
+
+    A buffer of one second keeps the rate even, as cameras do; begun full, it would make the loop's first GOP
+    larger than the others.
+    """
+    gop, kbps = picture.gop_pictures, picture.bitrate_bps // 1000
+    return {
+        # The fastest preset that keeps what the profiles main and high are named for.
+        "preset": "superfast",
+        "profile": picture.profile,
+        "x264-params": f"keyint={gop}:min-keyint={gop}:scenecut=0:open-gop=0:b-adapt=0:force-cfr=1"
+        f":slices={picture.slices}:sliced-threads=0"
+        f":vbv-maxrate={kbps}:vbv-bufsize={kbps}:vbv-init=0.4",
+    }
+
+
+def _h265_options(picture: Picture) -> dict[str, str]:
+    """The same for libx265, which slices by rows and so only if there are enough of them."""
+    gop, kbps = picture.gop_pictures, picture.bitrate_bps // 1000
+    return {
+        "preset": "ultrafast",
+        "x265-params": f"keyint={gop}:min-keyint={gop}:scenecut=0:open-gop=0:b-adapt=0"
+        f":bframes={picture.b_frames}:slices={picture.slices}:repeat-headers=1:info=0:log-level=none"
+        f":vbv-maxrate={kbps}:vbv-bufsize={kbps}:vbv-init=0.4",
+    }
 
 
 def _frame(planes: bytes, width: int, height: int) -> av.VideoFrame:
@@ -132,9 +158,14 @@ def _frame(planes: bytes, width: int, height: int) -> av.VideoFrame:
     return frame
 
 
-def _coded(packet: av.Packet[Any], sent: int) -> CodedPicture:
-    # Libx264 signs its work in an SEI message; the only SEI we send is the send time.
+def _coded(packet: av.Packet[Any], sent: int, is_h265: bool) -> CodedPicture:
+    # Encoders sign their work in an SEI message; the only SEI we send is the send time.
+    left_out = _H265_LEFT_OUT if is_h265 else _LEFT_OUT
     units = [unit for unit in _START_CODE.split(bytes(packet)) if unit]
-    kept = tuple(unit for unit in units if unit[0] & 31 not in (_SEI, _DELIMITER))
+    kept = tuple(unit for unit in units if _kind(unit, is_h265) not in left_out)
     assert packet.pts is not None
     return CodedPicture(kept, packet.is_keyframe, sent - packet.pts)
+
+
+def _kind(unit: bytes, is_h265: bool) -> int:
+    return unit[0] >> 1 & 0x3F if is_h265 else unit[0] & 31

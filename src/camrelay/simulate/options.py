@@ -9,7 +9,7 @@ import msgspec
 
 from camrelay.errors import ConfigError
 
-Codec = Literal["h264"]
+Codec = Literal["h264", "h265"]
 Profile = Literal["baseline", "main", "high"]
 Sound = Literal["none", "aac", "opus", "pcmu", "pcma"]
 
@@ -52,6 +52,8 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigError("size must be even in both directions: chroma has half of it")
         if self.profile == "baseline" and self.b_frames:
             raise ConfigError("profile baseline has no b-frames (H.264 §A.2.1)")
+        if self.codec == "h265" and self.profile != "main":
+            raise ConfigError("h265 has the profile main here")
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""An access unit as RTP packets (RFC 6184, packetization mode 1), cut once and stamped per departure.
+"""An access unit as RTP packets (RFC 6184 mode 1, RFC 7798), cut once and stamped per departure.
 
 Packets are kept one after another in the form RTSP interleaves them with its own messages (RFC 2326 §10.12):
 "$", channel, length, packet. Sequence number, timestamp, SSRC and send time are overwritten in place.
@@ -27,6 +27,7 @@ _STAMP = struct.Struct(">HII")
 _AHEAD = _FRAMING.size + _HEADER.size
 
 _FU_A = 28
+_FU = 49
 _MARKER = 0x80
 
 #: Seconds from 1900, where NTP counts from, to 1970 (RFC 5905 §6).
@@ -52,21 +53,22 @@ class Train(msgspec.Struct, frozen=True):
         return len(self.template) - _AHEAD * len(self.headers)
 
 
-def cut(nal_units: Sequence[bytes], *, is_key: bool, delay: int) -> Train:
+def cut(nal_units: Sequence[bytes], *, is_key: bool, delay: int, is_h265: bool = False) -> Train:
     """Cuts an access unit into packets, with the SEI of the send time in front of its first slice.
 
     Args:
         nal_units: without start codes, at least one; parameter sets, if any, come first.
     """
-    slices_at = next(at for at, unit in enumerate(nal_units) if unit[0] & 31 <= 5)
-    units = [*nal_units[:slices_at], clock.sei_nal_unit(0), *nal_units[slices_at:]]
+    header = clock.H265_HEADER if is_h265 else clock.H264_HEADER
+    slices_at = next(at for at, unit in enumerate(nal_units) if _is_slice(unit, is_h265))
+    units = [*nal_units[:slices_at], clock.sei_nal_unit(0, header), *nal_units[slices_at:]]
     template = bytearray()
     headers = []
     digits_at = 0
     for number, unit in enumerate(units):
         if number == slices_at:
-            digits_at = len(template) + _AHEAD + clock.DIGITS_AT
-        payloads = _payloads(unit)
+            digits_at = len(template) + _AHEAD + len(header) + clock.DIGITS_AT
+        payloads = _h265_payloads(unit) if is_h265 else _payloads(unit)
         for index, payload in enumerate(payloads):
             is_last = number == len(units) - 1 and index == len(payloads) - 1
             template += _FRAMING.pack(b"$", 0, _HEADER.size + len(payload))
@@ -87,6 +89,24 @@ def _payloads(unit: bytes) -> list[bytes]:
         bytes((indicator, kind | 0x80 * (at == 0) | 0x40 * (at == last))) + piece
         for at, piece in enumerate(pieces)
     ]
+
+
+def _h265_payloads(unit: bytes) -> list[bytes]:
+    """The NAL unit itself, or its fragmentation units (RFC 7798 §4.4.3)."""
+    if len(unit) <= MAX_PAYLOAD_BYTES:
+        return [unit]
+    header, kind = bytes((unit[0] & 0x81 | _FU << 1, unit[1])), unit[0] >> 1 & 0x3F
+    size = MAX_PAYLOAD_BYTES - 3
+    pieces = [unit[start : start + size] for start in range(2, len(unit), size)]
+    last = len(pieces) - 1
+    return [
+        header + bytes((kind | 0x80 * (at == 0) | 0x40 * (at == last),)) + piece
+        for at, piece in enumerate(pieces)
+    ]
+
+
+def _is_slice(unit: bytes, is_h265: bool) -> bool:
+    return unit[0] >> 1 & 0x3F < 32 if is_h265 else unit[0] & 31 <= 5
 
 
 def stamp(train: Train, channel: int, sequence: int, timestamp: int, ssrc: int, sent_us: int) -> bytes:

@@ -1,4 +1,4 @@
-"""A camera's self-description (RFC 8866, RFC 6184 §8.2)."""
+"""A camera's self-description (RFC 8866, RFC 6184 §8.2, RFC 7798 §7.2)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from camrelay.simulate.rtp import CLOCK_RATE, PAYLOAD_TYPE
 from camrelay.simulate.soundtrack import Tone
 
 
-def describe(name: str, picture: Picture, sps: bytes, pps: bytes, tone: Tone | None = None) -> bytes:
-    """The SDP of one camera with one H.264 stream, playable without waiting for in-band parameter sets."""
-    sets = ",".join(base64.b64encode(unit).decode() for unit in (sps, pps))
+def describe(
+    name: str, picture: Picture, sps: bytes, pps: bytes, tone: Tone | None = None, vps: bytes = b""
+) -> bytes:
+    """The SDP of one camera with one stream, playable without waiting for in-band parameter sets."""
     lines = (
         "v=0",
         "o=- 1 1 IN IP4 0.0.0.0",
@@ -23,14 +24,26 @@ def describe(name: str, picture: Picture, sps: bytes, pps: bytes, tone: Tone | N
         "a=range:npt=now-",
         f"m=video 0 RTP/AVP {PAYLOAD_TYPE}",
         f"b=AS:{picture.bitrate_bps // 1000}",
-        f"a=rtpmap:{PAYLOAD_TYPE} H264/{CLOCK_RATE}",
-        f"a=fmtp:{PAYLOAD_TYPE} packetization-mode=1;profile-level-id={sps[1:4].hex()};"
-        f"sprop-parameter-sets={sets}",
+        f"a=rtpmap:{PAYLOAD_TYPE} {picture.codec.upper()}/{CLOCK_RATE}",
+        f"a=fmtp:{PAYLOAD_TYPE} {_h265_format(vps, sps, pps) if vps else _format(sps, pps)}",
         f"a=framerate:{picture.fps}",
         f"a=control:{TRACK}",
         *(_sound(tone) if tone else ()),
     )
     return "\r\n".join((*lines, "")).encode()
+
+
+def _format(sps: bytes, pps: bytes) -> str:
+    sets = f"{_base64(sps)},{_base64(pps)}"
+    return f"packetization-mode=1;profile-level-id={sps[1:4].hex()};sprop-parameter-sets={sets}"
+
+
+def _h265_format(vps: bytes, sps: bytes, pps: bytes) -> str:
+    return f"sprop-vps={_base64(vps)};sprop-sps={_base64(sps)};sprop-pps={_base64(pps)}"
+
+
+def _base64(unit: bytes) -> str:
+    return base64.b64encode(unit).decode()
 
 
 def _sound(tone: Tone) -> list[str]:

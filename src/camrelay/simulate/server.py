@@ -18,7 +18,7 @@ from typing import cast
 
 from camrelay.errors import BadRtspMessage, ConfigError
 from camrelay.simulate.camera import MAX_WAITING_BYTES, Camera, Datagrams, Receiver, TcpReceiver, UdpReceiver
-from camrelay.simulate.clip import clip
+from camrelay.simulate.clip import Clip, clip
 from camrelay.simulate.conversation import SESSION_TIMEOUT_S, Conversation, Session, camera_number
 from camrelay.simulate.credentials import Credentials
 from camrelay.simulate.options import Options
@@ -186,16 +186,19 @@ class Simulator:
         names = [f"CAM{number}" for number in range(1, min(count, NAMED_CAMERAS) + 1)]
         if count > NAMED_CAMERAS:
             names.append(f"CAM{NAMED_CAMERAS + 1}+")
-        loops: list[tuple[tuple[Train, ...], bytes, bytes]] = []
+        loops: list[tuple[tuple[Train, ...], Clip]] = []
         for name in names:
             made = clip(picture, name, self._options.cache_dir)
-            trains = tuple(cut(p.nal_units, is_key=p.is_key, delay=p.delay) for p in made.pictures)
-            loops.append((trains, made.sps, made.pps))
+            is_h265 = picture.codec == "h265"
+            trains = tuple(
+                cut(p.nal_units, is_key=p.is_key, delay=p.delay, is_h265=is_h265) for p in made.pictures
+            )
+            loops.append((trains, made))
         cameras = []
         for number in range(1, count + 1):
-            trains, sps, pps = loops[min(number, len(loops)) - 1]
+            trains, made = loops[min(number, len(loops)) - 1]
             sound = tone(self._options.audio)
-            sdp = describe(f"cam{number}", picture, sps, pps, sound)
+            sdp = describe(f"cam{number}", picture, made.sps, made.pps, sound, made.vps)
             cameras.append(Camera(number, trains, sdp, self._options, sound))
         return cameras
 

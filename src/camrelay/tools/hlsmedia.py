@@ -57,7 +57,10 @@ class Media:
             yield Failure("H21", "an init section with samples")
         if not init.has_mvex:
             yield Failure("H21", "an init section without mvex")
-        if init.sample_entry != b"avc1":
+        if init.sample_entry == b"hvc1":
+            # Parameter sets in hvcC only, as the entry's name promises; its samples are not taken apart.
+            self._codecs[uri] = "hvc1."
+        elif init.sample_entry != b"avc1":
             yield Failure("H22", f"sample entry {init.sample_entry!r}")
         elif len(init.avcc) < 7 or not init.avcc[5] & 31:
             yield Failure("H22", "avcC without parameter sets")

@@ -11,10 +11,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from builders import PARAMS, PPS, SPS_360P, SPS_720P, make_params
-from camrelay.errors import BadParameterSet, UnsupportedCodec
+from builders import H265_PARAMS, PARAMS, PPS, SPS_360P, SPS_720P, make_params
+from camrelay.errors import BadParameterSet
 from camrelay.fanout.hls import fmp4
-from camrelay.model import CLOCK_RATE, Codec, VideoParams
+from camrelay.model import CLOCK_RATE, VideoParams
 from camrelay.tools import mp4
 
 SPS_BASELINE = bytes.fromhex("6742c01eda0280bfe584000003000400000300ca3c58ba80")
@@ -71,10 +71,23 @@ class TestInitSection:
         with pytest.raises(BadParameterSet):
             fmp4.init_section(msgspec.structs.replace(PARAMS, **broken))
 
-    def test_refuses_what_is_not_h264(self) -> None:
-        """An avc1 entry for another codec would be a lie."""
-        with pytest.raises(UnsupportedCodec):
-            fmp4.init_section(msgspec.structs.replace(PARAMS, codec=Codec.H265))
+    def test_h265_has_an_entry_of_its_own(self) -> None:
+        """hvc1, with every parameter set in hvcC (ISO/IEC 14496-15 §8.3.3.1.2)."""
+        data = fmp4.init_section(H265_PARAMS)
+
+        assert b"avc1" not in data
+        assert b"hvc1" in data
+        at = data.index(b"hvcC") + 4
+        record = data[at : at + int.from_bytes(data[at - 8 : at - 4], "big") - 8]
+        sets = [(0xA0, *H265_PARAMS.vps), (0xA1, *H265_PARAMS.sps), (0xA2, *H265_PARAMS.pps)]
+        arrays = [bytes((kind, 0, 1)) + len(unit).to_bytes(2, "big") + unit for kind, unit in sets]
+        assert record == H265_PARAMS.config + b"\3" + b"".join(arrays)
+
+    @pytest.mark.parametrize("broken", [{"config": b""}, {"vps": ()}, {"pps": (bytes(65_536),)}])
+    def test_refuses_parameter_sets_of_h265_it_cannot_write(self, broken: dict[str, object]) -> None:
+        """Never a wrong hvcC."""
+        with pytest.raises(BadParameterSet):
+            fmp4.init_section(msgspec.structs.replace(H265_PARAMS, **broken))
 
 
 class TestFragment:

@@ -10,8 +10,9 @@ from aiortc.rtp import HeaderExtensionsMap, RtpPacket
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import PPS, SPS_360P, make_au, make_params
+from builders import H265_PARAMS, PPS, SPS_360P, make_au, make_params
 from camrelay.errors import BadNalUnit
+from camrelay.fanout.webrtc import h265
 from camrelay.fanout.webrtc.rtp import (
     MAX_NAL_UNITS,
     PAYLOAD_BYTES,
@@ -204,7 +205,7 @@ class TestRuns:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"), [({}, ""), ({"codec": Codec.H265}, "codec"), ({"reorder_depth": 1}, "B-frames")]
+    ("change", "said"), [({}, ""), ({"codec": Codec.H265}, ""), ({"reorder_depth": 1}, "B-frames")]
 )
 def test_what_browsers_cannot_play_is_refused(change: dict[str, Any], said: str) -> None:
     """And the answer says what is wrong with the camera, and what to do."""
@@ -212,3 +213,17 @@ def test_what_browsers_cannot_play_is_refused(change: dict[str, Any], said: str)
 
     assert bool(text) == bool(said)
     assert said in text
+
+
+def test_h265_is_cut_by_its_own_rules() -> None:
+    """Parameter sets together with what is small, large NAL units in fragments (RFC 7798 §4.4)."""
+    large = bytes((19 << 1, 1)) + bytes(2 * PAYLOAD_BYTES)
+    small = bytes((39 << 1, 1)) + b"sei"
+    data = b"".join(len(unit).to_bytes(4) + unit for unit in (small, large))
+    au = AccessUnit(0, 0, True, data, H265_PARAMS, 0)
+
+    sets, *fragments = cut(au)
+
+    assert sets == h265.aggregate([*H265_PARAMS.vps, *H265_PARAMS.sps, *H265_PARAMS.pps, small])
+    assert fragments == list(h265.fragments(large, PAYLOAD_BYTES))
+    assert len(fragments) == 3

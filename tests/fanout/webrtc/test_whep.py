@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from multidict import CIMultiDictProxy
 
+from builders import H265_PARAMS
 from camrelay import config, metrics
 from camrelay.errors import ConfigError
 from camrelay.fanout.hub import Hub
@@ -19,7 +20,7 @@ from camrelay.fanout.webrtc import peer as peer_module
 from camrelay.fanout.webrtc import server as server_module
 from camrelay.fanout.webrtc.sdp import MAX_OFFER_BYTES
 from camrelay.fanout.webrtc.whep import MAX_PATCHES, Whep
-from camrelay.model import CameraState, CameraStatus, EndReason, Rendition, Viewer
+from camrelay.model import CameraState, CameraStatus, Codec, EndReason, Rendition, Viewer
 from camrelay.simulate.options import Picture
 from stage import CAMERA, LIVE, Stage
 from whep_client import WhepClient, offer
@@ -160,6 +161,21 @@ class TestPost:
             assert int(answer.headers["Retry-After"]) > 0
             assert answer.code == "camera_not_live"
 
+    async def test_h265_is_for_those_who_offer_it(self, stage: Stage, http: aiohttp.ClientSession) -> None:
+        """With the camera's profile, whatever else the browser knows."""
+        stage.is_playing = False
+        stage.hub.params = H265_PARAMS
+        h265 = "a=rtpmap:49 H265/90000\r\na=fmtp:49 level-id=93;profile-id={};tier-flag=0;tx-mode=SRST\r\n"
+        first = offer().replace("SAVPF 102", "SAVPF 49 102", 1)
+        assert "H264/90000" in first
+
+        answer = await post(http, first + h265.format(1))
+        assert answer.status == 201
+        assert "a=rtpmap:49 H265/90000" in answer.text
+        assert "a=fmtp:49 profile-id=1;tier-flag=0;level-id=93;tx-mode=SRST" in answer.text
+
+        assert (await post(http, first + h265.format(2))).status == 422
+
     async def test_a_stream_is_chosen_by_its_name(self, stage: Stage, http: aiohttp.ClientSession) -> None:
         """Without a name it is the main one; 404 for one that the camera has not, or that nobody has."""
         smaller = Hub(CAMERA, config.Ring(), Rendition.SUB)
@@ -229,7 +245,8 @@ class TestPost:
         client.close()
 
     @pytest.mark.parametrize(
-        ("change", "word"), [({"reorder_depth": 2}, "B-frames"), ({"codec": "h265"}, "codec")]
+        ("change", "word"),
+        [({"reorder_depth": 2}, "B-frames"), ({"codec": Codec.H265, "config": H265_PARAMS.config}, "H.265")],
     )
     async def test_what_browsers_cannot_play_is_said(
         self, stage: Stage, http: aiohttp.ClientSession, change: dict[str, object], word: str

@@ -1,4 +1,4 @@
-"""ISO base media file format, as far as HLS wants it of one H.264 track, with or without sound beside it.
+"""ISO base media file format, as far as HLS wants it of one video track, with or without sound beside it.
 
 Only writing, only bytes in and bytes out. Times are ticks of the track's timescale, which is CLOCK_RATE.
 Sizes and offsets are what ISO/IEC 14496-12 gives them; numbers in brackets below are its sections.
@@ -11,7 +11,7 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from camrelay.errors import BadParameterSet, UnsupportedCodec
+from camrelay.errors import BadParameterSet
 from camrelay.model import CLOCK_RATE, Codec, VideoParams
 
 TRACK_ID = 1
@@ -22,6 +22,11 @@ _NON_SYNC_SAMPLE = 0x01010000
 
 #: Profiles whose avcC ends after the picture parameter sets (ISO/IEC 14496-15 §5.3.3.1.2).
 _PROFILES_WITHOUT_CHROMA = {66, 77, 88}
+
+#: Of H.265: types of parameter sets (table 7-1), bytes of hvcC before them, and that none comes in band.
+_H265_VPS, _H265_SPS, _H265_PPS = 32, 33, 34
+_H265_CONFIG_BYTES = 22
+_COMPLETE = 0x80
 
 IDENTITY_MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 
@@ -115,11 +120,8 @@ def init_section(params: VideoParams, sound_track: bytes = b"", sound_track_id: 
         sound_track: the trak of the sound that goes with it, and its id.
 
     Raises:
-        BadParameterSet: a parameter set is missing, cut short or too large for an avcC.
-        UnsupportedCodec: not H.264.
+        BadParameterSet: a parameter set is missing, cut short or too large for an avcC or hvcC.
     """
-    if params.codec is not Codec.H264:
-        raise UnsupportedCodec(f"no fMP4 for {params.codec}")
     return box(b"ftyp", b"iso6", u32(0), b"iso6", b"mp41") + box(
         b"moov",
         full_box(
@@ -164,7 +166,7 @@ def _trak(params: VideoParams) -> bytes:
                 box(b"dinf", full_box(b"dref", u32(1), full_box(b"url ", flags=1))),
                 box(
                     b"stbl",
-                    full_box(b"stsd", u32(1), _avc1(params)),
+                    full_box(b"stsd", u32(1), _sample_entry(params)),
                     full_box(b"stts", u32(0)),
                     full_box(b"stsc", u32(0)),
                     full_box(b"stsz", u32(0), u32(0)),
@@ -175,14 +177,34 @@ def _trak(params: VideoParams) -> bytes:
     )
 
 
-def _avc1(params: VideoParams) -> bytes:
-    """The sample entry: 72 dpi, one picture per sample, 24 bit colour [12.1.3], parameter sets in avcC."""
+def _sample_entry(params: VideoParams) -> bytes:
+    """72 dpi, one picture per sample, 24 bit colour [12.1.3], parameter sets in avcC or hvcC only."""
+    is_h265 = params.codec is Codec.H265
+    configuration = (
+        box(b"hvcC", _h265_configuration(params)) if is_h265 else box(b"avcC", _decoder_configuration(params))
+    )
     return box(
-        b"avc1",
+        b"hvc1" if is_h265 else b"avc1",
         struct.pack(">6xH16xHH", 1, params.width, params.height),
         struct.pack(">IIIH32xHh", 0x480000, 0x480000, 0, 1, 24, -1),
-        box(b"avcC", _decoder_configuration(params)),
+        configuration,
     )
+
+
+def _h265_configuration(params: VideoParams) -> bytes:
+    """HEVCDecoderConfigurationRecord (ISO/IEC 14496-15 §8.3.3.1.2): every parameter set is in it."""
+    sets = ((_H265_VPS, params.vps), (_H265_SPS, params.sps), (_H265_PPS, params.pps))
+    if len(params.config) != _H265_CONFIG_BYTES or not all(nal_units for _, nal_units in sets):
+        raise BadParameterSet("a parameter set of H.265 is missing")
+    out = bytearray(params.config)
+    out.append(len(sets))
+    for kind, nal_units in sets:
+        out += bytes((_COMPLETE | kind,)) + len(nal_units).to_bytes(2, "big")
+        for nal_unit in nal_units:
+            if len(nal_unit) > 0xFFFF:
+                raise BadParameterSet("a parameter set is over 64 KiB")
+            out += len(nal_unit).to_bytes(2, "big") + nal_unit
+    return bytes(out)
 
 
 def _decoder_configuration(params: VideoParams) -> bytes:

@@ -1,6 +1,7 @@
 """The answer to an offer: written line by line, out of what was checked when the offer was read.
 
-Only this is ever agreed: one H.264 video and perhaps its sound, bundled, multiplexed with RTCP, sent by us.
+Only this is ever agreed: one video, H.264 or H.265, and perhaps its sound, bundled, multiplexed with RTCP,
+sent by us.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ def _video(section: Section, offer: Offer, form: Format, transport: Transport, t
         "a=sendonly",
         "a=rtcp-rsize",
         f"a=msid:{track.cname} {track.cname}",
-        f"a=rtpmap:{own} H264/90000",
+        f"a=rtpmap:{own} {form.encoding}",
         f"a=fmtp:{own} {form.parameters}",
         f"a=rtcp-fb:{own} nack",
         f"a=rtcp-fb:{own} nack pli",

@@ -130,8 +130,8 @@ class Caster:
         if not self._senders:
             return
         if au.params is not self._params:
-            self._params = au.params
-            if refusal(au.params):
+            before, self._params = self._params, au.params
+            if refusal(au.params) or (before is not None and before.codec is not au.params.codec):
                 for sender in tuple(self._senders):
                     sender.viewer.end(EndReason.UNPLAYABLE)
                 return
@@ -167,6 +167,8 @@ class Caster:
         self._release(sender)
         sender.stream.close()
         if not self._senders:
+            # The next viewer agrees on what the camera is by then.
+            self._params = None
             self._pending.clear()
             self._forget_gop()
 

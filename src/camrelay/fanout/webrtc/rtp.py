@@ -1,4 +1,4 @@
-"""Access units as RTP packets: RFC 6184 packetization mode 1 on RFC 3550 headers.
+"""Access units as RTP packets: RFC 6184 packetization mode 1, or RFC 7798, on RFC 3550 headers.
 
 An access unit is cut once for all viewers. What is cut has no numbers yet; numbering it (`Packets`) costs
 nothing, so a viewer that cannot share the camera's numbers gets its own over the same payloads.
@@ -16,6 +16,7 @@ from struct import Struct
 import msgspec
 
 from camrelay.errors import BadNalUnit
+from camrelay.fanout.webrtc import h265
 from camrelay.model import AccessUnit, Codec, VideoParams
 
 #: Every packet of a fragmented NAL unit but the last has this payload, so that one sendmsg can carry them all
@@ -99,9 +100,7 @@ class PacketFormat(msgspec.Struct, frozen=True):
 
 
 def refusal(params: VideoParams) -> str:
-    """Why browsers cannot play such a camera over WebRTC; "" when they can."""
-    if params.codec != Codec.H264:
-        return "browsers cannot play this camera's codec over WebRTC; use HLS"
+    """Why no browser can play such a camera over WebRTC; "" when some can."""
     # libwebrtc shows pictures in the order in which they are sent.
     return "browsers cannot play this camera's B-frames over WebRTC; use HLS" if params.reorder_depth else ""
 
@@ -114,28 +113,40 @@ def abs_send_time(now: float) -> int:
 def cut(au: AccessUnit) -> tuple[bytes, ...]:
     """Cuts an access unit into RTP payloads.
 
-    Neighbouring small NAL units are aggregated (STAP-A, RFC 6184 §5.7.1), large ones fragmented (FU-A, §5.8).
+    Neighbouring small NAL units are aggregated (STAP-A, RFC 6184 §5.7.1), large ones fragmented (FU-A, §5.8);
+    those of H.265 as RFC 7798 has it.
     A key frame starts with its parameter sets: a decoder that joins has nothing else to learn them from.
 
     Raises:
         BadNalUnit: the lengths in `au.data` do not add up.
     """
+    is_h265 = au.params.codec is Codec.H265
+    aggregate, fragments = (h265.aggregate, _h265_fragments) if is_h265 else (_aggregate, _fragments)
+    most = PAYLOAD_BYTES - (h265.HEADER_BYTES if is_h265 else 1)
     payloads: list[bytes] = []
     small: list[Bytes] = []
-    room = PAYLOAD_BYTES - 1
-    in_band: tuple[Bytes, ...] = (*au.params.sps, *au.params.pps) if au.is_key else ()
+    room = most
+    params = au.params
+    in_band: tuple[Bytes, ...] = (*params.vps, *params.sps, *params.pps) if au.is_key else ()
+
+    def flush() -> None:
+        """One small NAL unit goes as it is, several as an aggregate."""
+        nonlocal room
+        if small:
+            payloads.append(bytes(small[0]) if len(small) == 1 else aggregate(small))
+        small.clear()
+        room = most
+
     for nal_unit in chain(in_band, nal_units(au.data)):
         if len(nal_unit) > PAYLOAD_BYTES:
-            _flush(small, payloads)
-            room = PAYLOAD_BYTES - 1
-            _fragment(nal_unit, payloads)
+            flush()
+            payloads += fragments(nal_unit)
             continue
         if 2 + len(nal_unit) > room:
-            _flush(small, payloads)
-            room = PAYLOAD_BYTES - 1
+            flush()
         small.append(nal_unit)
         room -= 2 + len(nal_unit)
-    _flush(small, payloads)
+    flush()
     return tuple(payloads)
 
 
@@ -157,28 +168,27 @@ def nal_units(data: bytes) -> Iterator[memoryview]:
             yield view[start:at]
 
 
-def _flush(small: list[Bytes], payloads: list[bytes]) -> None:
-    """One small NAL unit goes as it is, several as an aggregate."""
-    if len(small) == 1:
-        payloads.append(bytes(small[0]))
-    elif small:
-        # The aggregate is as important as its most important NAL unit (RFC 6184 §5.7).
-        importance = max(nal_unit[0] & 0x60 for nal_unit in small)
-        parts: list[Bytes] = [bytes((importance | _STAP_A,))]
-        for nal_unit in small:
-            parts += (len(nal_unit).to_bytes(2), nal_unit)
-        payloads.append(b"".join(parts))
-    small.clear()
+def _aggregate(small: list[Bytes]) -> bytes:
+    """A STAP-A, as important as its most important NAL unit (RFC 6184 §5.7)."""
+    importance = max(nal_unit[0] & 0x60 for nal_unit in small)
+    parts: list[Bytes] = [bytes((importance | _STAP_A,))]
+    for nal_unit in small:
+        parts += (len(nal_unit).to_bytes(2), nal_unit)
+    return b"".join(parts)
 
 
-def _fragment(nal_unit: Bytes, payloads: list[bytes]) -> None:
+def _fragments(nal_unit: Bytes) -> Iterator[bytes]:
     """Fragments of equal size but the last; the NAL unit's own header travels in the FU header."""
     indicator = nal_unit[0] & 0xE0 | _FU_A
     kind = nal_unit[0] & 0x1F
     step = PAYLOAD_BYTES - 2
     for at in range(1, len(nal_unit), step):
         flags = (_FU_START if at == 1 else 0) | (_FU_END if at + step >= len(nal_unit) else 0)
-        payloads.append(bytes((indicator, flags | kind)) + nal_unit[at : at + step])
+        yield bytes((indicator, flags | kind)) + nal_unit[at : at + step]
+
+
+def _h265_fragments(nal_unit: Bytes) -> Iterator[bytes]:
+    return h265.fragments(nal_unit, PAYLOAD_BYTES)
 
 
 def runs(packets: Packets) -> list[tuple[int, int]]:

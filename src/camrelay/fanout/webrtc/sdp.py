@@ -14,6 +14,7 @@ from aiortc.rtcdtlstransport import X509_DIGEST_ALGORITHMS
 from aiortc.sdp import H264Profile, MediaDescription, SessionDescription, parse_h264_profile_level_id
 
 from camrelay.errors import BadRequest, NegotiationFailed, PayloadTooLarge
+from camrelay.fanout.webrtc import h265
 from camrelay.model import AudioCodec
 
 #: Chromium's offer for audio and video has about 7 KiB with all codecs.
@@ -45,12 +46,16 @@ _LARGEST_FIRST = (
 
 
 class Format(msgspec.Struct, frozen=True):
-    """An H.264 payload type of the offer (packetization mode 1); `rtx` is its retransmission type or None."""
+    """A payload type of the offer for pictures; `rtx` is its retransmission type or None.
+
+    H.264 has packetization mode 1 and a `profile`, which H.265 has in its `parameters` only.
+    """
 
     payload_type: int
-    profile: H264Profile
+    profile: H264Profile | None
     parameters: str
     rtx: int | None
+    encoding: str = "H264/90000"
 
 
 class SoundFormat(msgspec.Struct, frozen=True):
@@ -89,6 +94,7 @@ class Offer(msgspec.Struct, frozen=True):
     abs_send_time_id: int
     sound: int = -1
     sound_formats: tuple[SoundFormat, ...] = ()
+    h265_formats: tuple[Format, ...] = ()
 
 
 def parse_offer(data: bytes) -> Offer:
@@ -125,10 +131,30 @@ def choose(offer: Offer, profile_level_id: bytes) -> Format:
 
     Args:
         profile_level_id: bytes 1 to 3 of the camera's SPS.
+
+    Raises:
+        NegotiationFailed: the viewer takes no H.264.
     """
+    if not offer.formats:
+        raise NegotiationFailed("the offer has no H.264 with packetization mode 1")
     wished = h264_profile(profile_level_id.hex())
     order = (wished, *_LARGEST_FIRST)
-    return min(offer.formats, key=lambda form: order.index(form.profile))
+    return min(offer.formats, key=lambda form: order.index(form.profile or wished))
+
+
+def choose_h265(offer: Offer, config: bytes) -> Format:
+    """The payload type for an H.265 camera.
+
+    Args:
+        config: as VideoParams.config.
+
+    Raises:
+        NegotiationFailed: the viewer does not decode it.
+    """
+    for form in offer.h265_formats:
+        if h265.accepts(form.parameters, config):
+            return form
+    raise NegotiationFailed("this browser cannot play the camera's H.265 over WebRTC; use HLS")
 
 
 def choose_sound(offer: Offer, codec: AudioCodec) -> SoundFormat | None:
@@ -155,8 +181,8 @@ def _read(session: SessionDescription) -> Offer:
         raise NegotiationFailed("the offer has no video section that receives")
     if not video.rtcp_mux:
         raise NegotiationFailed("the offer does not multiplex RTP and RTCP")
-    formats = _formats(video)
-    if not formats:
+    formats, h265_formats = _formats(video)
+    if not formats and not h265_formats:
         raise NegotiationFailed("the offer has no H.264 with packetization mode 1")
     credentials = next(filter(None, map(_credentials, (video, *session.media))), None)
     if credentials is None:
@@ -175,6 +201,7 @@ def _read(session: SessionDescription) -> Offer:
         abs_send_time_id=abs_send_time_id if 0 < abs_send_time_id < 15 else 0,
         sound=session.media.index(audio) if audio is not None and hears else -1,
         sound_formats=_sound_formats(audio) if audio is not None and hears else (),
+        h265_formats=h265_formats,
     )
 
 
@@ -205,18 +232,25 @@ def _section(media: MediaDescription, bundled: Collection[object]) -> Section:
     return Section(media.kind, media.profile, fmt, mid, encoding, mid in bundled)
 
 
-def _formats(video: MediaDescription) -> tuple[Format, ...]:
-    """The H.264 payload types in the order of preference of the offer."""
+def _formats(video: MediaDescription) -> tuple[tuple[Format, ...], tuple[Format, ...]]:
+    """The payload types of H.264 and of H.265, each in the order of preference of the offer."""
     codecs = {codec.payloadType: codec for codec in video.rtp.codecs}
     rtx = {
         codec.parameters.get("apt"): codec.payloadType
         for codec in codecs.values()
         if codec.name.lower() == "rtx"
     }
-    found = []
+    found, found_h265 = [], []
     for payload_type in map(int, video.fmt):
         codec = codecs.get(payload_type)
-        if codec is None or codec.name.lower() != "h264" or codec.clockRate != 90_000:
+        if codec is None or codec.clockRate != 90_000:
+            continue
+        if codec.name.lower() == "h265":
+            if parameters := h265.parameters(codec.parameters):
+                form = Format(payload_type, None, parameters, rtx.get(payload_type), "H265/90000")
+                found_h265.append(form)
+            continue
+        if codec.name.lower() != "h264":
             continue
         if codec.parameters.get("packetization-mode") != "1":
             continue
@@ -226,7 +260,7 @@ def _formats(video: MediaDescription) -> tuple[Format, ...]:
             continue
         parameters = f"level-asymmetry-allowed=1;packetization-mode=1;profile-level-id={profile_level_id}"
         found.append(Format(payload_type, h264_profile(profile_level_id), parameters, rtx.get(payload_type)))
-    return tuple(found)
+    return tuple(found), tuple(found_h265)
 
 
 #: Encoding names and clock rates of the sound that is relayed, and how they are written.

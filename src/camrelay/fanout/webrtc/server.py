@@ -18,12 +18,20 @@ from camrelay.fanout.hub import Hub
 from camrelay.fanout.webrtc.caster import Caster
 from camrelay.fanout.webrtc.peer import Certificate, Peer
 from camrelay.fanout.webrtc.rtp import refusal
-from camrelay.fanout.webrtc.sdp import choose, choose_sound, h264_profile, parse_offer
+from camrelay.fanout.webrtc.sdp import (
+    Format,
+    Offer,
+    choose,
+    choose_h265,
+    choose_sound,
+    h264_profile,
+    parse_offer,
+)
 from camrelay.fanout.webrtc.sound import Broadcast
 from camrelay.fanout.webrtc.turns import Turns
 from camrelay.fanout.webrtc.udp import Port
 from camrelay.fanout.webrtc.whep import GuardedRoute, OpenRoute, Whep
-from camrelay.model import CameraId, EndReason, Viewer, void
+from camrelay.model import CameraId, Codec, EndReason, VideoParams, Viewer, void
 
 #: Viewers between their offer and the end of their handshake, which takes browsers a tenth of a second and us
 #: 2 ms of the core. Whoever posts offers and leaves it at that cannot take all places for viewers.
@@ -124,8 +132,8 @@ class WebrtcServer:
             raise Overloaded("this server has as many viewers as it may have")
         if sum(peer.is_joining for peer in self._peers.values()) >= MAX_JOINING:
             raise TooManyRequests("too many viewers are joining")
-        form = choose(offer, hub.params.profile_level_id)
-        if form.profile != h264_profile(hub.params.profile_level_id.hex()):
+        form = _choose(offer, hub.params)
+        if form.profile and form.profile != h264_profile(hub.params.profile_level_id.hex()):
             metrics.webrtc_profile_fallbacks.labels(camera).inc()
         peer = Peer(
             viewer,
@@ -146,3 +154,9 @@ class WebrtcServer:
     def _find(self, camera: str, resource: str) -> Peer | None:
         peer = self._peers.get(resource)
         return peer if peer is not None and peer.camera == camera else None
+
+
+def _choose(offer: Offer, params: VideoParams) -> Format:
+    if params.codec is Codec.H265:
+        return choose_h265(offer, params.config)
+    return choose(offer, params.profile_level_id)
