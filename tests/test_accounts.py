@@ -17,6 +17,7 @@ from account_site import OWN_PAGE, PASSWORD, Answer, Browser, Site, ask, cookies
 from auth_builders import make_request
 from camrelay.accounts import invitation_digest
 from camrelay.auth.account import ABSOLUTE_US, CONFIRMED_US, IDLE_US, Invitation, Role, Tier
+from camrelay.auth.common_password import COMMON_PASSWORDS
 from camrelay.auth.lease import Handle, HandleKind
 from camrelay.auth.mint import mint
 from camrelay.auth.password import QUEUE_LIMIT
@@ -599,3 +600,17 @@ def test_a_camera_has_an_owner_and_a_tenant() -> None:
     """Those of the file are the operators'."""
     camera = Camera(id="door", url="rtsp://192.0.2.1/")
     assert (camera.owner, camera.tenant) == ("", "main")
+
+
+async def test_a_password_that_many_people_have_is_not_taken(tmp_path: Path) -> None:
+    """Registering, changing it, and from an operator: 400 says that it is too easy to guess."""
+    async with running_site(tmp_path, registration="open") as site:
+        await site.person("olga", role=Role.OPERATOR)
+        common = "123456789987654321"
+        assert common in COMMON_PASSWORDS
+        account = {"email": "eve@cams.example", "name": "Eve", "password": common}
+        async with site.browser("olga") as olga:
+            for path in ("/v1/accounts", "/v1/admin/accounts"):
+                assert (await ask(olga, "POST", path, account)).code == "bad_request"
+            assert (await ask(olga, "POST", "/v1/me/password", {"password": common})).code == "bad_request"
+        assert await site.store.by_email("eve@cams.example") is None

@@ -167,6 +167,7 @@ KEEPERS = {
     "jwt": {"auth.token"},
     "aiosmtplib": {"mail.transport"},
     "argon2": {"auth.password"},
+    "zxcvbn": {"auth.common_password"},
     "jinja2": {"pages"},
     "click": {"cli", "commands."},
 }

@@ -42,6 +42,7 @@ from camrelay.auth.account import (
     normalise_name,
     normalise_password,
 )
+from camrelay.auth.common_password import COMMON_PASSWORDS
 from camrelay.auth.cookie import Cookies, check_origin
 from camrelay.auth.lease import Handle, HandleKind
 from camrelay.auth.password import Passwords
@@ -178,7 +179,7 @@ class Accounts:
         wanted = await body(request, RegisterRequest)
         email, name = normalise_email(wanted.email), normalise_name(wanted.name)
         password = normalise_password(wanted.password)
-        check_password(password, email, has_totp=False)
+        check_password(password, email, has_totp=False, common=COMMON_PASSWORDS)
         self._slow_down(request)
         password_hash, right = await self._passwords.hash(password), await self._right_to_register(wanted)
         account = Account(
@@ -248,7 +249,8 @@ class Accounts:
         person, wanted = _person(request), await body(request, PasswordRequest)
         self._check_confirmed(person)
         password = normalise_password(wanted.password)
-        check_password(password, person.account.email, has_totp=await self._has_totp(person.account))
+        has_totp = await self._has_totp(person.account)
+        check_password(password, person.account.email, has_totp=has_totp, common=COMMON_PASSWORDS)
         await self._store.set_password(person.account.id, await self._passwords.hash(password))
         return await self._begin_anew(request, person)
 

@@ -29,6 +29,7 @@ from camrelay.auth.account import (
     normalise_name,
     normalise_password,
 )
+from camrelay.auth.common_password import COMMON_PASSWORDS
 from camrelay.auth.lease import Handle, HandleKind
 from camrelay.auth.password import Passwords
 from camrelay.auth.websession import WebSessions, signed_in
@@ -189,7 +190,7 @@ class Administration:
             is_active=True,
             created_us=self._utc_us(),
         )
-        check_password(password, account.email, has_totp=False)
+        check_password(password, account.email, has_totp=False, common=COMMON_PASSWORDS)
         await self._store.add(account, await self._passwords.hash(password))
         view = NewAccountView(account_view(account), None if wanted.password else password)
         return json_response(view, status=201)

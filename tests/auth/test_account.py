@@ -21,6 +21,7 @@ from camrelay.auth.account import (
 from camrelay.config import Camera
 from camrelay.errors import BadRequest
 
+COMMON = {"password", "password1234567", "sunny"}
 CAMERA = Camera(id="door", url="rtsp://192.0.2.1/", owner="anna")
 
 
@@ -119,18 +120,26 @@ def test_case_41_names_are_composed_and_visible() -> None:
 
 
 def test_passwords_are_long_and_not_the_address() -> None:
-    """No rules about their letters; less length where a second factor is asked for."""
+    """No rules about their letters; less length where a second factor is asked for.
+
+    What many people have is refused, in capitals and over and over, too.
+    """
     email = "anna@cams.example"
-    check_password("correct horse battery", email, has_totp=False)
+    check_password("correct horse battery", email, has_totp=False, common=COMMON)
     check_password(
         "\u043c\u043e\u0439 \u0434\u043b\u0438\u043d\u043d\u044b\u0439 \u043f\u0430\u0440\u043e\u043b\u044c",
         email,
         has_totp=False,
+        common=COMMON,
     )
-    check_password("8 letter", email, has_totp=True)
+    check_password("8 letter", email, has_totp=True, common=COMMON)
     for password in ("too short", "a" * 20, "x" * 300, email, "abababababababab"):
         with pytest.raises(BadRequest):
-            check_password(password, email, has_totp=False)
+            check_password(password, email, has_totp=False, common=COMMON)
     with pytest.raises(BadRequest):
-        check_password("annaanna1", "annaanna1@cams.example", has_totp=True)
+        check_password("annaanna1", "annaanna1@cams.example", has_totp=True, common=COMMON)
+    for password in ("password1234567", "PASSWORD1234567", "password", "PasswordPassword", "sunnysunnysunny"):
+        with pytest.raises(BadRequest):
+            check_password(password, email, has_totp=True, common=COMMON)
+    check_password("a password1234567", email, has_totp=False, common=COMMON)
     assert normalise_password("re\u0301") == normalise_password("r\u00e9")

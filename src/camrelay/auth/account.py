@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import re
 import unicodedata
+from collections.abc import Container
 
 import msgspec
 
@@ -182,8 +183,11 @@ def normalise_password(text: str) -> str:
     return unicodedata.normalize("NFKC", text)
 
 
-def check_password(password: str, email: str, *, has_totp: bool) -> None:
+def check_password(password: str, email: str, *, has_totp: bool, common: Container[str]) -> None:
     """Passes a normalised password that is good enough to be set; it may be made of anything.
+
+    Args:
+        common: passwords that many people have, in lower case (NIST SP 800-63B-4 §3.1.1.2).
 
     Raises:
         BadRequest: with the reason.
@@ -191,9 +195,9 @@ def check_password(password: str, email: str, *, has_totp: bool) -> None:
     shortest = PASSWORD_MIN_WITH_TOTP if has_totp else PASSWORD_MIN
     if not shortest <= len(password) <= PASSWORD_MAX:
         raise BadRequest(f"a password has {shortest} to {PASSWORD_MAX} characters")
-    if (
-        len(set(password)) < 5
-        or email.partition("@")[0] == password.casefold()
-        or email == password.casefold()
-    ):
+    # What is said over and over is as easy to guess as once.
+    folded = password.casefold()
+    unit = folded[: (folded + folded).find(folded, 1)]
+    is_own = unit in (email, email.partition("@")[0])
+    if len(set(password)) < 5 or is_own or unit in common:
         raise BadRequest("that password is too easy to guess")
