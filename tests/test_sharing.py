@@ -258,7 +258,7 @@ async def test_what_is_taken_back_has_ended_while_the_database_does_not_answer(
         raise StoreUnavailable("gone")
 
     with monkeypatch.context() as broken:
-        broken.setattr(house.database, "change", fail)
+        broken.setattr(house.database, "transact", fail)
         assert (await house.ask("anna", "DELETE", "/v1/cameras/door/shares/bert"))[0] == 503
     assert (viewer.end_reason, house.sees("bert")) == (EndReason.REVOKED, set())
     assert (await house.ask("anna", "DELETE", "/v1/cameras/door/shares/bert"))[0] == 204
