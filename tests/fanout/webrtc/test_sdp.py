@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bounded import cpu_s
+from builders import H265_PARAMS
 from camrelay.errors import BadRequest, NegotiationFailed, PayloadTooLarge, ViewerError
 from camrelay.fanout.webrtc.answer import write_answer
 from camrelay.fanout.webrtc.sdp import (
@@ -20,6 +21,7 @@ from camrelay.fanout.webrtc.sdp import (
     Format,
     Offer,
     choose,
+    choose_h265,
     h264_profile,
     parse_offer,
 )
@@ -224,3 +226,36 @@ def test_an_offer_with_a_changed_line_is_answered_or_refused(data: st.DataObject
     lines = CHROMIUM.splitlines()
     lines[data.draw(st.integers(0, len(lines) - 1))] = data.draw(st.binary(max_size=80))
     answer_quickly_if_possible(b"\r\n".join(lines))
+
+
+class TestH265:
+    MAIN = "level-id=93;profile-id=1;tier-flag=0;tx-mode=SRST"
+
+    def test_is_chosen_by_profile_and_tier(self) -> None:
+        """In the order of the offer, with what it said; what is no H.265 of ours is passed over."""
+        found = parse_offer(
+            offer(
+                "45 H265/90000 tx-mode=MRST",
+                f"46 H265/90000 {self.MAIN.replace('profile-id=1', 'profile-id=2')}",
+                f"49 H265/90000 {self.MAIN}",
+                H264,
+            )
+        )
+
+        form = choose_h265(found, H265_PARAMS.config)
+
+        assert [form.payload_type for form in found.formats] == [102]
+        assert [form.payload_type for form in found.h265_formats] == [46, 49]
+        assert (form.payload_type, form.encoding, form.profile) == (49, "H265/90000", None)
+        assert "profile-id=1;" in form.parameters
+
+    def test_a_browser_without_it_is_told(self) -> None:
+        """What the camera sends, and what to do."""
+        with pytest.raises(NegotiationFailed, match=r"H\.265 over WebRTC; use HLS"):
+            choose_h265(parse_offer(offer(H264)), H265_PARAMS.config)
+
+    def test_a_browser_without_h264_is_told(self) -> None:
+        """It may know H.265 and nothing else of ours."""
+        found = parse_offer(offer(f"49 H265/90000 {self.MAIN}"))
+        with pytest.raises(NegotiationFailed, match=r"no H\.264"):
+            choose(found, MAIN)
