@@ -59,9 +59,15 @@ class Ring:
         if au.is_key or au.discontinuity or not self._gops:
             self._gops.append(_Gop(has_key=au.is_key))
         gop = self._gops[-1]
+        size_bytes = _size_bytes(au)
         gop.units.append(au)
-        gop.size_bytes += _size_bytes(au)
-        self.size_bytes += _size_bytes(au)
+        gop.size_bytes += size_bytes
+        self.size_bytes += size_bytes
+        if self._is_over():
+            self._shrink(gop)
+
+    def _shrink(self, gop: _Gop) -> None:
+        """Drops the oldest GOPs, and if that is not enough, the head of `gop`, the last one."""
         while len(self._gops) > 1 and self._is_over():
             self.size_bytes -= self._gops.popleft().size_bytes
         while len(gop.units) > 1 and self._is_over():

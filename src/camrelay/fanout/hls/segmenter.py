@@ -74,6 +74,8 @@ class Segmenter:
         self._segment_completed = segment_completed
         self._is_first_short = is_first_short
         self.part_target = 0
+        #: A part this long is long enough [4.4.4.9].
+        self._min_part = 0
         self.params: VideoParams | None = None
         self.init: InitSection | None = None
         self.step = 0
@@ -153,6 +155,7 @@ class Segmenter:
         chosen = self._first.add(au)
         if chosen is not None:
             self.part_target, self.step = chosen
+            self._min_part = self.part_target * 85 // 100 + 1
             units, self._first.units = self._first.units, []
             for unit in units:
                 self.push(unit)
@@ -244,10 +247,6 @@ class Segmenter:
     def _is_part_full(self, duration: int) -> bool:
         """Whether a part of this duration is long enough, and too long for one more access unit."""
         return duration >= self._min_part and duration + self.step > self.part_target
-
-    @property
-    def _min_part(self) -> int:
-        return self.part_target * 85 // 100 + 1
 
     def _close_part(self) -> None:
         assert self._segment is not None

@@ -112,6 +112,8 @@ class Window:
         self._silent_until = 0.0
         #: Without a usable access unit until then, the camera's silence becomes a gap.
         self._gap_at = math.inf
+        #: How late it may be; 0 until PART-TARGET is chosen, which does not change.
+        self._grace_s = 0.0
         #: When what is listed ends, on the loop's clock.
         self._end_at = 0.0
         self._timer = self._loop.call_later(_IDLE_TICK_S, self._tick)
@@ -126,8 +128,10 @@ class Window:
                 logger.warning("not for HLS: %s", error, extra={"camera": self.camera})
         if self._segmenter.part_target and not self._segmenter.awaits_key:
             # The next part is on its way: a gap now would throw away what it has so far.
-            self._gap_at = self._loop.time() + self._grace_s()
-        self._announce()
+            self._grace_s = self._grace_s or self._grace()
+            self._gap_at = self._loop.time() + self._grace_s
+        if self._is_changed:
+            self._announce()
 
     def sound(self, unit: AudioUnit) -> None:
         """Takes the camera's newest sound, which leaves with the next part."""
@@ -273,7 +277,7 @@ class Window:
                 self._contents.pop(self._listing.init_name(forgotten.init), None)
         self._is_changed = True
 
-    def _grace_s(self) -> float:
+    def _grace(self) -> float:
         """How long a live camera may be late before its silence is called a gap.
 
         A gap costs viewers everything up to the next key frame, and networks hiccup. But the open segment may
