@@ -108,10 +108,18 @@ async def gst_camera() -> AsyncIterator[GstCamera]:
         yield camera
 
 
-@pytest.fixture
-async def chromium() -> AsyncIterator[Browser]:
-    """The system's Chromium, without a window."""
+@pytest.fixture(scope="session")
+async def running_chromium() -> AsyncIterator[Browser]:
+    """The browser of this process's tests: one takes a second and a half of a core to start."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         await browser.close()
+
+
+@pytest.fixture
+async def chromium(running_chromium: Browser) -> AsyncIterator[Browser]:
+    """The system's Chromium, without a window; what a test opened in it is closed after the test."""
+    yield running_chromium
+    for context in running_chromium.contexts:
+        await context.close()

@@ -22,7 +22,7 @@ from camrelay.cli import main
 CAMRELAY = (sys.executable, "-m", "camrelay")
 
 #: Python, the media libraries and the first clip, on a machine that does other things as well.
-START_S = 30.0
+START_S = 60.0
 
 T = TypeVar("T")
 

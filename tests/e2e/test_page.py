@@ -12,17 +12,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 
 from camrelay.pages import Pages
 from camrelay.server import Route, build, json_response
-from watching import ARGUMENTS, CHROMIUM
 
-# One browser serves all these tests; every test has a context of its own.
-pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = pytest.mark.e2e
 
 TOKEN = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJhbmEifQ.c2lnbmF0dXJl"
 
@@ -97,16 +94,7 @@ def answer(status: int, code: str) -> web.Response:
     return response
 
 
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    """The system's Chromium, without a window."""
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        await browser.close()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest.fixture
 async def api() -> AsyncIterator[Api]:
     """An API with one camera in each state but live."""
     api = Api(
@@ -119,10 +107,10 @@ async def api() -> AsyncIterator[Api]:
         yield api
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def page(browser: Browser) -> AsyncIterator[Page]:
+@pytest.fixture
+async def page(chromium: Browser) -> AsyncIterator[Page]:
     """A page of somebody in London; its scripts must not fail, nor do what the policy forbids."""
-    context = await browser.new_context(locale="en-GB", viewport={"width": 1024, "height": 768})
+    context = await chromium.new_context(locale="en-GB", viewport={"width": 1024, "height": 768})
     page = await context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser
 
+from bounded import paced
 from camrelay.fanout.webrtc import peer
 from camrelay.model import EndReason
 from camrelay.simulate.options import Picture
@@ -88,7 +89,7 @@ async def test_a_camera_that_reboots_goes_on(stage: Stage, chromium: Browser) ->
 
 async def test_sequence_numbers_wrap_under_a_playing_chromium(stage: Stage, chromium: Browser) -> None:
     """And one that joins shortly before the wrap."""
-    caster = stage.server._cameras[CAMERA][1]
+    caster = stage.server._cameras[CAMERA][stage.hub.rendition].caster
     caster._next = 65_536 - 600
     first = await watch(chromium, stage)
     await decoded(first, 50)
@@ -130,6 +131,7 @@ async def test_chromium_plays_without_gcm(chromium: Browser, monkeypatch: pytest
 
 
 @pytest.mark.alone
+@paced
 async def test_gstreamer_plays(chromium: Browser) -> None:
     """Webrtcbin and libnice, with a GOP of ten seconds: no complaint, at live from the first moment on.
 

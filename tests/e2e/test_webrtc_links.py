@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from playwright.async_api import Browser
 
 from benchmarks.link import Link
+from bounded import paced
 from camrelay import metrics
 from camrelay.simulate.options import Picture
 from stage import CAMERA, Stage, decoded, more, stats, watch
@@ -18,12 +18,6 @@ pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 
 #: As cameras send it: about nine packets per access unit.
 PICTURE = Picture(width=1280, height=720, bitrate_bps=2_000_000, gop_pictures=50)
-
-
-@pytest.fixture
-async def stage() -> AsyncIterator[Stage]:
-    async with Stage(PICTURE) as running:
-        yield running
 
 
 def retransmissions(outcome: str) -> float:
@@ -42,23 +36,25 @@ def retransmissions(outcome: str) -> float:
     ],
     ids=["1%", "3%", "5%", "bursts of 5", "50 ms jitter", "20 Mb/s"],
 )
-async def test_a_poor_link_is_mended(stage: Stage, chromium: Browser, impairment: dict[str, Any]) -> None:
+@paced
+async def test_a_poor_link_is_mended(chromium: Browser, impairment: dict[str, Any]) -> None:
     """At least 99 % of what is asked for again is sent again, and the picture hardly ever stands."""
     answered, forgotten = retransmissions("answered"), retransmissions("forgotten")
-    async with Link(stage.udp_port, **impairment) as link:
+    async with Stage(PICTURE) as stage, Link(stage.udp_port, **impairment) as link:
         page = await watch(chromium, stage, f"{{link: {link.port}}}")
         await decoded(page, 150)
         found = await stats(page)
+        assert len(stage.viewers) == 1
+        assert stage.viewers[0].end_reason is None
 
     asked = retransmissions("answered") - answered + retransmissions("forgotten") - forgotten
     assert retransmissions("answered") - answered >= 0.99 * asked
     assert asked > 0 or link.lost == 0
     assert found["totalFreezesDuration"] < 2
     assert found["pliCount"] <= 1
-    assert len(stage.viewers) == 1
-    assert stage.viewers[0].end_reason is None
 
 
+@paced
 async def test_a_viewer_that_lost_its_way_is_shown_it(chromium: Browser) -> None:
     """Three seconds of nothing, with a key frame ten seconds away: a PLI is answered at once by a replay."""
     async with (
@@ -78,9 +74,9 @@ async def test_a_viewer_that_lost_its_way_is_shown_it(chromium: Browser) -> None
     assert len(stage.viewers) == 1
 
 
-async def test_a_viewer_whose_address_changes_is_followed(stage: Stage, chromium: Browser) -> None:
+async def test_a_viewer_whose_address_changes_is_followed(chromium: Browser) -> None:
     """As when a phone leaves the house: the next check comes from elsewhere, and the picture goes there."""
-    async with Link(stage.udp_port) as link:
+    async with Stage(PICTURE) as stage, Link(stage.udp_port) as link:
         page = await watch(chromium, stage, f"{{link: {link.port}}}")
         await decoded(page, 50)
         link.move()
