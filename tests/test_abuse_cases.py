@@ -1,4 +1,4 @@
-"""Abuse of tokens, sessions and the web, case by case, with the tests that hold camrelay to the answer.
+"""Abuse of tokens, sessions, the web and the record, case by case, with the tests of camrelay's answers.
 
 The table is the place to look for what is covered; a test that was renamed is renamed here.
 """
@@ -144,12 +144,131 @@ CASES: dict[int, tuple[str, ...]] = {
         "test_accounts.py::test_case_42_an_invented_address_does_not_get_around_the_wait",
         "auth/test_gate.py::test_the_address_behind_a_trusted_proxy",
     ),
+    60: (
+        "line feeds, escapes and JSON in what is put on record",
+        "audit/test_record.py::test_every_event_is_one_printable_line_and_comes_back",
+        "audit/test_record.py::test_what_a_viewer_sends_cannot_act",
+        "auth/test_client.py::test_agent_families",
+    ),
+    61: ("credentials that get out", "e2e/test_secrets.py::test_case_61_credentials_get_out_nowhere"),
+    62: ("a token in a query", "auth/test_gate.py::test_tokens_in_urls"),
+    63: (
+        "a log that was changed, cut or rolled back",
+        "audit/test_archive.py::test_the_first_bad_line_is_named",
+        "audit/test_chain.py::test_the_first_bad_line_is_named",
+        "audit/test_chain.py::test_a_day_begins_with_the_end_of_the_day_before",
+        "audit/test_chain.py::test_leaves_forged_along_with_their_lines_prove_nothing",
+        "audit/test_chain.py::test_a_rolled_back_log_is_told_by_a_saved_checkpoint",
+        "audit/test_checkpoint.py::test_a_note_that_was_touched_is_refused",
+        "audit/test_checkpoint.py::test_a_checkpoint_forged_with_another_key_is_refused",
+    ),
+    64: (
+        "a disk that is full, read-only, locked or slow, and kills",
+        "audit/test_log.py::test_a_slow_sync_refuses_and_leaves_no_viewing_that_never_was",
+        "audit/test_log.py::test_a_failing_disk_refuses_viewers_keeps_stops_and_comes_back_by_itself",
+        "audit/test_log.py::test_kill_loses_no_acknowledged_record",
+        "audit/test_log.py::test_without_people_there_is_no_record",
+        "audit/test_log.py::test_as_long_as_people_are_locked_refusals_come_at_once",
+        "audit/test_people.py::test_a_locked_database_is_an_error_of_the_disk",
+        "audit/test_people.py::test_a_full_or_read_only_database_is_an_error_of_the_disk",
+        "auth/test_gate.py::test_no_record_no_media",
+        "auth/test_gate.py::test_running_media_does_not_notice_a_broken_log",
+    ),
+    65: (
+        "a flood of denials",
+        "auth/test_flood.py::test_a_flood_costs_a_bounded_number_of_lines",
+        "auth/test_gate.py::test_a_flood_of_denials_is_a_few_lines_and_a_count",
+    ),
+    66: (
+        "erased while it runs, during an export or a backup, twice, and put back",
+        "test_own_record.py::test_case_66_erased_while_it_runs",
+        "test_own_record.py::test_case_66_erased_while_an_export_is_made",
+        "test_own_record.py::test_case_66_an_account_that_a_backup_brings_back_is_removed_again",
+        "audit/test_erasure.py::test_case_66_a_backup_that_is_put_back_forgets_again",
+        "audit/test_erasure.py::test_case_66_somebody_may_be_erased_twice",
+        "audit/test_erasure.py::test_old_pages_that_somebody_reads_are_said",
+    ),
+    67: (
+        "the record of somebody else",
+        "test_own_record.py::test_case_67_nothing_of_others_is_done_or_shown_without_the_right",
+    ),
+    68: (
+        "staff that reads or edits",
+        "auth/test_permission.py::test_case_68_staff_needs_a_grant_that_is_not_over",
+        "test_records.py::test_case_68_whoever_reads_is_on_record_for_each_person_shown",
+        "test_records.py::test_case_68_nobody_edits_the_record",
+        "test_own_record.py::test_case_68_a_member_sees_who_looked",
+    ),
+    69: (
+        "one person out of statistics",
+        "audit/test_statistic.py::test_case_69_fewer_than_k_people_are_not_told",
+        "audit/test_statistic.py::test_case_69_leaving_changes_a_step_or_nothing",
+        "audit/test_statistic.py::test_case_69_the_sum_tells_no_more_than_its_parts",
+        "audit/test_usage.py::test_case_69_a_day_is_told_once_and_for_all",
+        "test_usage.py::test_case_69_nothing_finer_than_a_day_can_be_asked_for",
+    ),
+    70: (
+        "addresses tried against a stolen database",
+        "audit/test_people.py::test_a_store_stolen_after_the_day_tells_no_address",
+    ),
+    71: (
+        "labels that strangers make up",
+        "e2e/test_secrets.py::test_case_71_what_strangers_make_up_is_no_label",
+    ),
+    72: (
+        "another's records by parameters and places",
+        "test_records.py::test_only_managers_may_read",
+        "test_records.py::test_a_request_that_makes_no_sense_is_refused",
+        "test_records.py::test_case_72_no_parameter_opens_another_camera",
+    ),
+    73: (
+        # camrelay archives no policies. What it archives is what stays of purged days:
+        "an archive that was edited",
+        "audit/test_kept.py::test_case_73_an_act_that_was_left_out_is_missed",
+        "audit/test_kept.py::test_an_act_that_was_changed_is_found",
+    ),
+    74: (
+        "invitations as a way to write to many",
+        "mail/test_letter.py::test_case_74_what_people_wrote_is_no_header_and_no_link",
+        "test_invitations.py::test_case_74_nobody_writes_to_many",
+    ),
+    75: (
+        "asking whether somebody was here",
+        "test_own_record.py::test_case_75_nobody_learns_whether_somebody_was_here",
+        "test_invitations.py::test_case_35_an_answer_does_not_tell_who_has_an_account_or_wants_no_letters",
+    ),
+    76: (
+        "a hold without an end",
+        "audit/test_holds.py::test_case_76_a_hold_without_end_or_approver_is_refused",
+        "test_own_record.py::test_case_76_a_hold_needs_an_end_an_approver_and_a_reason",
+    ),
+    77: (
+        "a clock set forward to have everything purged",
+        "audit/test_retention.py::test_case_77_a_clock_that_leaps_purges_nothing",
+    ),
+    78: (
+        "how long a comparison takes",
+        "test_constant_time.py::test_the_measure_finds_what_gives_itself_away",
+        "test_constant_time.py::test_case_78_of_passwords",
+        "test_constant_time.py::test_case_78_of_an_api_key",
+        "test_constant_time.py::test_case_78_of_a_media_session",
+        "test_constant_time.py::test_case_78_of_a_letter",
+    ),
+    79: ("a storm of passwords", "test_accounts.py::test_case_79_a_storm_of_passwords_is_turned_away"),
+    80: (
+        # Listening to everybody without TLS is the operator's to choose: behind a proxy it is right.
+        "keys that others can read, and passwords that everybody knows",
+        "test_sealing.py::test_a_key_that_others_can_read_or_that_is_none_is_refused",
+        "auth/test_keys.py::test_a_key_that_others_can_read_is_refused",
+        "audit/test_signer.py::test_a_key_that_others_can_read_is_refused",
+        "test_administration.py::test_case_80_nobody_is_there_at_first",
+    ),
 }
 
 
 def test_every_case_is_here() -> None:
     """None was left out."""
-    assert list(CASES) == list(range(1, 43))
+    assert list(CASES) == [*range(1, 43), *range(60, 81)]
 
 
 @pytest.mark.parametrize("case", CASES)

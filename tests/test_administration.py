@@ -12,7 +12,7 @@ from account_site import PASSWORD, Browser, Site, ask, running_site, sign_in
 from camrelay.auth.account import Role, Tier
 from camrelay.auth.mint import mint
 from camrelay.auth.token import EVERY_CAMERA
-from camrelay.config import Auth
+from camrelay.config import Auth, Server
 from camrelay.model import Action
 
 #: Ids as they are: hexadecimal.
@@ -65,6 +65,15 @@ async def test_a_lesser_right_ends_what_the_greater_one_began(site: Site, olga: 
         await ask(olga, "PATCH", f"/v1/admin/accounts/{ANNA}", {"is_active": False})
         assert (await ask(anna, "GET", "/v1/me")).status == 401
         assert (await sign_in(anna, ANNA)).code == "sign_in_failed"
+
+
+async def test_case_80_nobody_is_there_at_first(tmp_path: Path) -> None:
+    """No account comes with the relay, so no password of one; and it listens to its own machine alone."""
+    async with running_site(tmp_path) as fresh, fresh.browser() as browser:
+        assert await fresh.store.accounts() == []
+        wanted = {"email": "admin@cams.example", "password": "admin"}
+        assert (await ask(browser, "POST", "/v1/login", wanted)).code == "sign_in_failed"
+    assert Server().listen.startswith("127.0.0.1:")
 
 
 async def test_nobody_changes_their_own_role(olga: Browser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import datetime
 import io
@@ -257,6 +258,26 @@ async def test_case_67_nothing_of_others_is_done_or_shown_without_the_right(
     assert (status, problem["code"]) == (401, "token_required")
     _, own = await ask(client, "GET", "/v1/me/record", "eve", subject="anna")
     assert own["events"] == []
+
+
+async def test_case_66_erased_while_an_export_is_made(client: Client, house: House) -> None:
+    """Who has begun to read may get what was there; who asks afterwards gets nothing."""
+    await asyncio.gather(*(house.watch(CANARY, n) for n in range(100)))
+    await house.watch("boris", 1000)
+    exports = [ask(client, "GET", "/v1/me/record/export", CANARY) for _ in range(3)]
+    *done, (status, _) = await asyncio.gather(*exports, ask(client, "DELETE", "/v1/me/record", CANARY))
+    if status != 200:
+        # Old pages were being read: it says so, and is repeated.
+        assert status == 503
+        status, _ = await ask(client, "DELETE", "/v1/me/record", CANARY)
+    assert status == 200
+    assert {status for status, _ in done} <= {200, 503}
+    _, content = await ask(client, "GET", "/v1/me/record/export", CANARY)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert json.loads(archive.read("record.json")) == []
+    every = b"".join(path.read_bytes() for path in house.store.iterdir() if path.is_file())
+    assert CANARY.encode() not in every
+    assert len((await ask(client, "GET", "/v1/me/record", "boris"))[1]["events"]) == 1
 
 
 async def test_case_66_an_account_that_a_backup_brings_back_is_removed_again(house: House) -> None:

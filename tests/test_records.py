@@ -238,6 +238,30 @@ async def test_a_request_that_makes_no_sense_is_refused(client: Client, query: d
     assert not any(value in problem["title"] for value in query.values() if len(value) > 4)
 
 
+async def test_case_72_no_parameter_opens_another_camera(client: Client) -> None:
+    """Not its name, not a place of its records, no order and no second camera."""
+    _, theirs = await get(client, "/v1/cameras/yard/access-log", "yuri", limit="2")
+    for query in (
+        {"camera": "yard"},
+        {"after": theirs["next"]},
+        {"order": "camera", "sort": "subject; DROP TABLE people"},
+        {"subject": "boris", "camera": "*"},
+    ):
+        status, answer = await get(client, "/v1/cameras/door/access-log", "dora", **query)
+        assert status == 200
+        assert {event["camera"] for event in answer["events"]} == {"door"}
+    assert (await get(client, "/v1/cameras/yard/access-log", "dora", after=theirs["next"]))[0] == 401
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+async def test_case_68_nobody_edits_the_record(client: Client, method: str) -> None:
+    """There is no such request, whoever makes it; nor can one's own reading be taken back."""
+    headers = {"Authorization": "Bearer manager"}
+    for path in ("/v1/audit/events", "/v1/cameras/door/access-log", "/v1/cameras/door/viewings"):
+        async with client.request(method, path, headers=headers, json={}) as response:
+            assert response.status in (404, 405)
+
+
 async def test_readers_wait_for_each_other_and_not_forever(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

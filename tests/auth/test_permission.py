@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
-from auth_builders import KEYS, NOW_US, SIGNING_KEY, make_grant, make_request
+from auth_builders import KEYS, NOW_US, SIGNING_KEY, make_grant, make_person, make_request
+from camrelay.auth.account import Role
 from camrelay.auth.permission import Permissions
 from camrelay.auth.share import NOTHING_SHARED
 from camrelay.auth.token import sign
 from camrelay.auth.verifier import Verifier
+from camrelay.auth.websession import remember
 from camrelay.config import Auth, Camera
-from camrelay.errors import AccessDenied, TokenMalformed, TokenMissing
+from camrelay.errors import AccessDenied, TokenExpired, TokenMalformed, TokenMissing
 from camrelay.model import Action
 
 CAMERAS = [
@@ -63,6 +65,19 @@ def test_who_runs_the_relay(permissions: Permissions) -> None:
     for overrides in ({"actions": MANAGE}, {"cameras": ("*",)}):
         with pytest.raises(AccessDenied):
             permissions.check_manager(make_request(token=token(**overrides)))
+
+
+def test_case_68_staff_needs_a_grant_that_is_not_over(permissions: Permissions) -> None:
+    """Being on the staff opens no record, and a grant opens it until its end."""
+    staff = make_request()
+    remember(staff, make_person(role=Role.STAFF))
+    with pytest.raises(AccessDenied):
+        permissions.check_manager(staff)
+    assert [camera for camera in CAMERAS if permissions.manages(staff)(camera)] == []
+    hours_ago = {f"{name}_us": NOW_US - 7200 * 1_000_000 for name in ("issued", "not_before")}
+    past = token(cameras=("*",), actions=MANAGE, expires_us=NOW_US - 3600 * 1_000_000, **hours_ago)
+    with pytest.raises(TokenExpired):
+        permissions.check_manager(make_request(token=past))
 
 
 def test_who_may_change_which_cameras(permissions: Permissions) -> None:
