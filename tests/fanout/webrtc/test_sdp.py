@@ -22,9 +22,11 @@ from camrelay.fanout.webrtc.sdp import (
     Offer,
     choose,
     choose_h265,
+    choose_sound,
     h264_profile,
     parse_offer,
 )
+from camrelay.model import AudioCodec
 from offers import CHROMIUM, FMTP, H264, TRACK, TRANSPORT, offer
 
 HIGH, MAIN, BASELINE = bytes.fromhex("64001f"), bytes.fromhex("4d401f"), bytes.fromhex("42c01f")
@@ -259,3 +261,12 @@ class TestH265:
         found = parse_offer(offer(f"49 H265/90000 {self.MAIN}"))
         with pytest.raises(NegotiationFailed, match=r"no H\.264"):
             choose(found, MAIN)
+
+
+def test_sound_is_chosen_by_its_codec() -> None:
+    """What the camera has, or nothing: AAC has no place in WebRTC."""
+    found = parse_offer(CHROMIUM)
+    sound = choose_sound(found, AudioCodec.OPUS)
+    assert sound is not None
+    assert sound.encoding == "opus/48000/2"
+    assert choose_sound(found, AudioCodec.AAC) is None
