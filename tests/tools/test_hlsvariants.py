@@ -69,3 +69,15 @@ def test_discontinuities_are_numbered_alike() -> None:
 
     late = failures((MAIN, playlist(5), 0.0), (SUB, broken, 1.0), (SUB, broken, 20.0))
     assert [failure.rule for failure in late] == ["H20"]
+
+
+def test_a_server_that_was_away_has_other_playlists() -> None:
+    """What the old ones said is no measure for the new ones, which have URLs of their own."""
+    variants = Variants()
+    assert not list(variants.add(MAIN, playlist(5, discontinuity_sequence=1), 0.0))
+
+    variants.interrupt()
+
+    again = MAIN.replace("/x/", "/y/")
+    assert not list(variants.add(again, playlist(9, discontinuity_sequence=2), 20.0))
+    assert not list(variants.add(again, playlist(10, discontinuity_sequence=2), 40.0))

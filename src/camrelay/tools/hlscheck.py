@@ -129,6 +129,7 @@ class Check:
                     raise NotServed(str(error) or type(error).__name__) from None
                 self._history.interrupt()
                 self._media.interrupt()
+                self._variants.interrupt()
                 await asyncio.sleep(0.2)
 
     async def _reload(self, query: str) -> MediaPlaylist:

@@ -36,6 +36,11 @@ class Variants:
         self._seen: dict[str, _Seen] = {}
         self._apart_since: float | None = None
 
+    def interrupt(self) -> None:
+        """The server was away: the playlists that it serves from now on have other URLs."""
+        self._seen.clear()
+        self._apart_since = None
+
     def add(self, url: str, playlist: MediaPlaylist, at: float) -> Iterator[Failure]:
         """Takes a version of the playlist at `url`, seen at `at` (monotonic seconds)."""
         seen = self._seen.setdefault(url, _Seen())
