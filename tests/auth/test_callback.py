@@ -238,7 +238,7 @@ async def test_the_same_is_asked_again_while_somebody_watches(house: House) -> N
 
 
 @pytest.mark.usefixtures("short_leases")
-async def test_a_service_that_fails_later_is_asked_until_the_lease_is_over(house: House) -> None:
+async def test_a_service_that_fails_later_is_asked_again(house: House) -> None:
     """What runs goes on meanwhile, and on and on when the service is back."""
     gate = house.gate(lease_s=LEASE_S, timeout_s=20)
     await gate.start()
@@ -252,6 +252,19 @@ async def test_a_service_that_fails_later_is_asked_until_the_lease_is_over(house
     await house.until(lambda: len(house.asked) >= seen + 2)
     assert answered is not None
     assert viewer.end_reason is None
+    await gate.close()
+
+
+async def test_a_service_that_fails_for_a_whole_lease_admits_nobody_any_more(house: House) -> None:
+    """What runs by its last answer ends with it."""
+    gate = house.gate(lease_s=0.3, timeout_s=20)
+    await gate.start()
+    viewer = await gate.authorize(make_request(headers=[ANNA]), "door", WEBRTC)
+    ended = asyncio.get_running_loop().create_future()
+    viewer.on_end(ended.set_result)
+    house.status = 500
+    async with asyncio.timeout(30):
+        assert await ended is EndReason.EXPIRED
     await gate.close()
 
 

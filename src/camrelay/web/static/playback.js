@@ -31,6 +31,8 @@ const REFUSALS = {
   not_found: "denied", token_required: "signed-out", bad_token: "ended", session_ended: "ended",
   unsupported: "unsupported", negotiation_failed: "unsupported",
 };
+/** The relay, or something that it needs to let anybody watch, does not answer. */
+const NOT_THERE = ["unreachable", "audit_unavailable", "callback_failed"];
 /** Failures that another way of carrying the video may not have. */
 const OF_THE_WAY = ["no_picture", "interrupted", "negotiation_failed", "unsupported"];
 
@@ -294,7 +296,7 @@ export class Playback {
     if (code === "session_ended" && hadSession) await this.#sleep(this.#failures > 1 ? wait : 0, signal);
     else if (code in REFUSALS) await this.#pause(REFUSALS[code], REFUSED_MS, signal);
     else if (code === "overloaded") await this.#pause("busy", wait, signal);
-    else if (code === "unreachable" || code === "audit_unavailable") await this.#pause("unreachable", wait, signal);
+    else if (NOT_THERE.includes(code)) await this.#pause("unreachable", wait, signal);
     else await this.#waitForCamera(wait, signal);
   }
 
