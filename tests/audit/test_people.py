@@ -310,6 +310,17 @@ def test_what_is_no_database_is_the_operators_error(tmp_path: Path) -> None:
         People(store).pseudonyms("anna")
 
 
+def test_tables_of_another_version_are_not_used(tmp_path: Path) -> None:
+    """They would be filled with what is then found by nobody who erases."""
+    with opened(tmp_path / "store"):
+        pass
+    database = sqlite3.connect(tmp_path / "store" / DATABASE)
+    database.execute("PRAGMA user_version = 9")
+    database.close()
+    with pytest.raises(ConfigError, match="another version"):
+        People(tmp_path / "store").open()
+
+
 def test_many_people_are_known_one_after_the_other(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory holds some of them, the database all."""
     monkeypatch.setattr(module, "_CACHE_LIMIT", 10)

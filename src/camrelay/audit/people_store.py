@@ -37,7 +37,10 @@ _BUSY_S = 1.0
 #: wait for the event loop; a statement has at most 32,766 values.
 _ROWS_LIMIT = 512
 
-_SCHEMA = """
+#: Of the tables; before any is made, so that nobody finds them without it.
+_VERSION = 1
+_SCHEMA = f"""
+PRAGMA user_version = {_VERSION};
 CREATE TABLE IF NOT EXISTS people (id INTEGER PRIMARY KEY, lookup BLOB UNIQUE, name BLOB, key BLOB);
 CREATE TABLE IF NOT EXISTS pseudonyms (name TEXT PRIMARY KEY, person INTEGER);
 CREATE INDEX IF NOT EXISTS pseudonyms_of ON pseudonyms (person);
@@ -118,10 +121,19 @@ class PeopleStore:
             )
             for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"):
                 self._connection.execute(f"PRAGMA {pragma}")
-            self._connection.executescript(_SCHEMA)
+            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+            is_new = self._connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
+            if is_new or version == _VERSION:
+                self._connection.executescript(_SCHEMA)
         except sqlite3.Error as error:
             self.close()
             raise ConfigError(f"{self._path} cannot be used for people ({error.sqlite_errorname})") from None
+        if not is_new and version != _VERSION:
+            self.close()
+            raise ConfigError(
+                f"{self._path} was made by another version of camrelay",
+                hint="move people.db* elsewhere: records stay, and tell no longer whom they are about",
+            )
 
     def close(self) -> None:
         """Lets go of the database."""
