@@ -38,6 +38,7 @@ CORES = {
     "ingest.egress",
     "ingest.audio",
     "ingest.conversation",
+    "ingest.reorder",
     "ingest.rtcp",
     "ingest.rtp",
     "ingest.rtsp",

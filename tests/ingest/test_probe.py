@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from builders import PPS, SPS_360P
@@ -42,6 +43,21 @@ async def test_a_camera_is_probed() -> None:
     assert report.jpeg.startswith(b"\xff\xd8\xff")
     assert report.hls is not None
     assert report.hls.works
+
+
+async def test_an_h265_camera_is_probed() -> None:
+    """Packets, parameter sets and picture are its own, and so is what to know about it."""
+    picture = msgspec.structs.replace(PICTURE, codec="h265")
+    async with Simulator(Options(cameras=1, picture=picture)) as simulator:
+        report = await probed(simulator.url(1))
+
+    assert report.video is not None
+    assert (report.video.codec, report.video.profile) == ("h265", "Main")
+    assert (report.video.width, report.video.height, report.video.gop_s) == (320, 180, 1.0)
+    assert report.jpeg.startswith(b"\xff\xd8\xff")
+    assert report.hls is not None
+    assert report.hls.works
+    assert "only some browsers" in report.hls.remarks[0]
 
 
 async def test_a_wrong_password_or_path_is_told_apart() -> None:

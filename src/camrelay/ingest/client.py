@@ -23,7 +23,8 @@ from camrelay.ingest.conversation import Conversation
 from camrelay.ingest.player import Hearer, Player
 from camrelay.ingest.poller import READ, WRITE, Poller
 from camrelay.ingest.ports import first_port, neighbours
-from camrelay.ingest.rtp import Depacketizer, Reorder
+from camrelay.ingest.reorder import Reorder
+from camrelay.ingest.rtp import Depacketizer
 from camrelay.ingest.secured import check_pin, secured
 from camrelay.ingest.sound_track import SoundTrack, TakePacket
 from camrelay.ingest.target import Target
