@@ -27,10 +27,12 @@ class Feed:
         cameras: int = 1,
         picture: Picture = Picture(),  # noqa: B008  (immutable)
         sound: Sound = "none",
+        clock_every: int = 1,
     ) -> None:
         self.cameras = cameras
         self.picture = picture
         self.sound = sound
+        self.clock_every = clock_every
         self._directory = directory
         self._core = core
         self._port = 0
@@ -45,7 +47,13 @@ class Feed:
 
     async def start(self) -> None:
         """Has the cameras there again, where they were."""
-        options = Options(cameras=self.cameras, port=self._port, picture=self.picture, audio=self.sound)
+        options = Options(
+            cameras=self.cameras,
+            port=self._port,
+            picture=self.picture,
+            audio=self.sound,
+            clock_every=self.clock_every,
+        )
         command = [sys.executable, "-m", "benchmarks.feed", msgspec.json.encode(options).decode()]
         self._child = Child(command, self._core, self._directory / "feed.log")
         await self._child.until(lambda: accepts(self._port), _START_TIMEOUT_S)

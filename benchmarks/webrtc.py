@@ -75,7 +75,8 @@ async def body(run: Run) -> None:
     picture = Picture(bitrate_bps=options.bitrate, gop_pictures=round(options.gop * 25))
     ladders: dict[str, list[Sequence[Step]]] = {}
     try:
-        async with Feed(run.directory, run.cores.load, picture=picture) as feed:
+        every = options.clock_every
+        async with Feed(run.directory, run.cores.load, picture=picture, clock_every=every) as feed:
             contestants = {label: functools.partial(ladder, run, label, feed) for label in labels}
             await rounds(run, contestants, options.rounds, ladders)
     finally:
@@ -100,6 +101,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--delay-limit", type=float, default=40.0, help="p99 from camera to viewer, ms")
     parser.add_argument("--bitrate", type=int, default=2_000_000, help="of the camera, bits per second")
     parser.add_argument("--gop", type=float, default=2.0, help="of the camera, seconds")
+    parser.add_argument(
+        "--clock-every", type=int, default=1, help="which pictures of the camera have the SEI of its clock"
+    )
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -51,6 +51,14 @@ def test_an_access_unit_comes_back_whole(size: int) -> None:
     assert sum(len(p.payload) for p in packets) == train.payload_bytes
 
 
+def test_a_picture_can_do_without_the_send_time() -> None:
+    """As most cameras' do; nothing of it is stamped over."""
+    train = rtp.cut((SPS, PPS, idr(3000)), is_key=True, delay=0, has_clock=False)
+    packets = [p for _, p in split(rtp.stamp(train, 0, 7, 90_000, 0xCAFE, SENT_US))]
+
+    assert assemble(packets) == [SPS, PPS, idr(3000)]
+
+
 def test_fragments_are_marked_at_both_ends() -> None:
     """Start bit on the first FU-A, end bit on the last, none between (RFC 6184 §5.8)."""
     train = rtp.cut((idr(5000),), is_key=True, delay=0)

@@ -60,7 +60,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """One simulator: `cameras` cameras at rtsp://host:port/cam1 to /camN.
 
     `port` 0 means any free port. Without `password` nobody is asked for one. `cache_dir` "" means the user's
-    cache directory. `first_sequence` and `first_timestamp` are random unless a test needs to see them wrap.
+    cache directory. Each `clock_every`-th picture of the loop carries its send time. `first_sequence` and
+    `first_timestamp` are random unless a test needs to see them wrap.
     """
 
     cameras: int = 1
@@ -72,12 +73,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     picture: Picture = Picture()
     audio: Sound = "none"
     cache_dir: str = ""
+    clock_every: int = 1
     first_sequence: int | None = None
     first_timestamp: int | None = None
 
     def __post_init__(self) -> None:
         _within("cameras", self.cameras, 1, 5000)
         _within("port", self.port, 0, 65535)
+        _within("clock-every", self.clock_every, 1, 250)
 
 
 def parse_bitrate(text: str) -> int:

@@ -38,7 +38,8 @@ class Train(msgspec.Struct, frozen=True):
     """One access unit as packets that wait for their stamp.
 
     `template` is every packet interleaved on channel 0. `headers` are the offsets of the RTP headers,
-    `digits_at` that of the send time. `delay` is how many picture intervals before its sending it was taken.
+    `digits_at` that of the send time, 0 without one. `delay` is how many picture intervals before its sending
+    it was taken.
     """
 
     template: bytes
@@ -53,20 +54,24 @@ class Train(msgspec.Struct, frozen=True):
         return len(self.template) - _AHEAD * len(self.headers)
 
 
-def cut(nal_units: Sequence[bytes], *, is_key: bool, delay: int, is_h265: bool = False) -> Train:
+def cut(
+    nal_units: Sequence[bytes], *, is_key: bool, delay: int, is_h265: bool = False, has_clock: bool = True
+) -> Train:
     """Cuts an access unit into packets, with the SEI of the send time in front of its first slice.
 
     Args:
         nal_units: without start codes, at least one; parameter sets, if any, come first.
+        has_clock: False leaves the SEI out.
     """
     header = clock.H265_HEADER if is_h265 else clock.H264_HEADER
     slices_at = next(at for at, unit in enumerate(nal_units) if _is_slice(unit, is_h265))
-    units = [*nal_units[:slices_at], clock.sei_nal_unit(0, header), *nal_units[slices_at:]]
+    sei = [clock.sei_nal_unit(0, header)] if has_clock else []
+    units = [*nal_units[:slices_at], *sei, *nal_units[slices_at:]]
     template = bytearray()
     headers = []
     digits_at = 0
     for number, unit in enumerate(units):
-        if number == slices_at:
+        if has_clock and number == slices_at:
             digits_at = len(template) + _AHEAD + len(header) + clock.DIGITS_AT
         payloads = _h265_payloads(unit) if is_h265 else _payloads(unit)
         for index, payload in enumerate(payloads):
@@ -124,7 +129,8 @@ def stamp(train: Train, channel: int, sequence: int, timestamp: int, ssrc: int, 
     if channel:
         for at in train.headers:
             data[at - 3] = channel
-    data[train.digits_at : train.digits_at + clock.DIGITS] = clock.digits(sent_us)
+    if train.digits_at:
+        data[train.digits_at : train.digits_at + clock.DIGITS] = clock.digits(sent_us)
     return bytes(data)
 
 

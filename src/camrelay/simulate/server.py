@@ -189,9 +189,10 @@ class Simulator:
         loops: list[tuple[tuple[Train, ...], Clip]] = []
         for name in names:
             made = clip(picture, name, self._options.cache_dir)
-            is_h265 = picture.codec == "h265"
+            is_h265, every = picture.codec == "h265", self._options.clock_every
             trains = tuple(
-                cut(p.nal_units, is_key=p.is_key, delay=p.delay, is_h265=is_h265) for p in made.pictures
+                cut(p.nal_units, is_key=p.is_key, delay=p.delay, is_h265=is_h265, has_clock=not index % every)
+                for index, p in enumerate(made.pictures)
             )
             loops.append((trains, made))
         cameras = []
