@@ -332,7 +332,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--warm-up", type=float, default=5.0, help="seconds before anybody plays")
     parser.add_argument("--bitrate", type=int, default=500_000, help="of the camera, bits per second")
     parser.add_argument("--width", type=int, default=320, help="of its picture, which is 16:9")
-    parser.add_argument("--fps", type=int, default=15, help="pictures per second")
+    parser.add_argument("--fps", type=int, default=25, help="pictures per second")
 
 
 def main(argv: list[str] | None = None) -> int:
