@@ -25,7 +25,7 @@ _PLAYING_S = {"LL-HLS": 1.0, "HLS": 6.0, "WHEP": 1.0}
 #: For the machine to come to rest after that, and what is rest: a part arrives before the next one is whole.
 _CALM_S, _IN_TIME_S = 30.0, 0.2
 
-#: Resumed viewers must still be getting media this long after.
+#: Resumed viewers must get more of it, this long after and later.
 _PROOF_S = 3.0
 
 #: Classic viewers learn of new segments late: a segment, a reload and a half.
@@ -54,23 +54,28 @@ class Cell(NamedTuple):
 
 async def observe(run: Run, fault: Fault, protocol: str, watchers: Sequence[Watcher], key_at: float) -> Cell:
     """Waits until every viewer has media again, and goes on having it; one that never joined is lost too."""
-    deadline = key_at + _PATIENCE_S[protocol]
-    resumed: dict[int, float] = {}
-    while len(resumed) < len(watchers) and time.monotonic() < deadline:
-        for index, watcher in enumerate(watchers):
-            if watcher.last_media_at > key_at:
-                resumed.setdefault(index, watcher.last_media_at)
-        await asyncio.sleep(0.005)
+    patience_s = _PATIENCE_S[protocol]
+    resumed = await _next_media(watchers, key_at, patience_s)
     await asyncio.sleep(_PROOF_S)
-    alive_after = time.monotonic() - (_PATIENCE_S[protocol] if protocol == "HLS" else _PROOF_S)
-    kept = [i for i in resumed if watchers[i].last_media_at > alive_after]
+    going_on = await _next_media(watchers, time.monotonic(), patience_s)
+    kept = [came_at for index, came_at in resumed.items() if index in going_on]
     viewers = run.options.viewers
     lost = viewers - len(kept)
     if lost:
         reasons = {getattr(watcher, "failure", "") for watcher in watchers} - {""}
         run.say(f"{fault.number} {protocol}: {lost} lost {reasons or ''}")
-    resume_s = max((resumed[i] - key_at for i in kept), default=0.0)
-    return Cell(fault.number, protocol, viewers, lost, None if lost else resume_s)
+    return Cell(fault.number, protocol, viewers, lost, None if lost else max(kept, default=key_at) - key_at)
+
+
+async def _next_media(watchers: Sequence[Watcher], since: float, patience_s: float) -> dict[int, float]:
+    """Which viewers got media after `since`, and when; those that got none within that time are missing."""
+    came_at: dict[int, float] = {}
+    while len(came_at) < len(watchers) and time.monotonic() < since + patience_s:
+        for index, watcher in enumerate(watchers):
+            if watcher.last_media_at > since:
+                came_at.setdefault(index, watcher.last_media_at)
+        await asyncio.sleep(0.005)
+    return came_at
 
 
 async def seat(join: Callable[[int], Awaitable[Sequence[Watcher]]], viewers: int) -> list[Watcher]:
