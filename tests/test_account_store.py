@@ -32,8 +32,10 @@ def bert(**overrides: object) -> Account:
     return make_account(id="bert", email="bert@cams.example", created_us=NOW_US + 1, **overrides)
 
 
-def session(id: str = "w1", *, created_us: int = NOW_US, used_us: int = NOW_US) -> WebSession:
-    return WebSession(id, "anna", created_us, used_us, NOW_US, "Firefox", "192.0.2.0/24")
+def session(
+    id: str = "w1", *, created_us: int = NOW_US, used_us: int = NOW_US, is_kept: bool = False
+) -> WebSession:
+    return WebSession(id, "anna", created_us, used_us, NOW_US, "Firefox", "192.0.2.0/24", is_kept)
 
 
 async def test_an_account_is_found_by_id_and_by_address(store: AccountStore) -> None:
@@ -147,8 +149,11 @@ async def test_old_and_unused_sessions_end(store: AccountStore) -> None:
     for id, created_us, used_us in (("old", 10, 90), ("idle", 50, 60), ("alive", 50, 90)):
         await store.add_session(session(id, created_us=created_us, used_us=used_us), id.encode())
 
-    assert sorted(await store.end_unused(20, 70)) == ["idle", "old"]
-    assert await store.end_unused(20, 70) == []
+    assert sorted(await store.end_unused(20, 70, kept=False)) == ["idle", "old"]
+    assert await store.end_unused(20, 70, kept=False) == []
+    await store.add_session(session("kept", created_us=10, used_us=10, is_kept=True), b"kept")
+    assert await store.end_unused(20, 70, kept=False) == []
+    assert await store.end_unused(20, 70, kept=True) == ["kept"]
 
 
 async def test_an_invitation_is_used_once_and_before_its_end(store: AccountStore) -> None:

@@ -16,7 +16,16 @@ from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from account_site import OWN_PAGE, PASSWORD, Answer, Browser, Site, ask, cookies, running_site, sign_in
 from auth_builders import make_request
 from camrelay.accounts import invitation_digest
-from camrelay.auth.account import ABSOLUTE_US, CONFIRMED_US, IDLE_US, Invitation, Role, Tier
+from camrelay.auth.account import (
+    ABSOLUTE_US,
+    CONFIRMED_US,
+    IDLE_US,
+    KEPT_ABSOLUTE_US,
+    KEPT_IDLE_US,
+    Invitation,
+    Role,
+    Tier,
+)
 from camrelay.auth.common_password import COMMON_PASSWORDS
 from camrelay.auth.lease import Handle, HandleKind
 from camrelay.auth.mint import mint
@@ -95,7 +104,7 @@ async def test_behind_tls_the_cookie_keeps_to_its_host(site: Site) -> None:
 
     request = make_request(headers=[("X-Forwarded-Proto", "https")], peer="192.0.2.77")
     response = web.Response()
-    site.accounts._cookies.give(request, response, "value")
+    site.accounts._cookies.give(request, response, "value", None)
     assert response.cookies["__Host-camrelay"].output().count("Secure") == 1
 
 
@@ -126,6 +135,25 @@ async def test_a_session_ends_by_itself(site: Site, anna: Browser, limit_us: int
     assert not await is_signed_in(anna)
     await site.sessions.sweep()
     assert watching(site) == []
+
+
+async def test_a_browser_that_is_to_stay_signed_in_does_for_thirty_days(site: Site) -> None:
+    """And a week without a request; its cookie outlives the browser, and no longer than the session."""
+    async with site.browser() as anna:
+        answer = await sign_in(anna, keep=True)
+        assert f"Max-Age={KEPT_ABSOLUTE_US // 1_000_000};" in answer.headers["Set-Cookie"]
+        for _ in range(4):
+            site.clock.utc_us += KEPT_IDLE_US - 1_000_000
+            await site.sessions.sweep()
+            assert await is_signed_in(anna)
+        confirmed = await ask(anna, "POST", "/v1/me/confirm", {"password": PASSWORD})
+        left_s = (KEPT_ABSOLUTE_US - 4 * (KEPT_IDLE_US - 1_000_000)) // 1_000_000
+        assert f"Max-Age={left_s};" in confirmed.headers["Set-Cookie"]
+        site.clock.utc_us += left_s * 1_000_000
+        assert not await is_signed_in(anna)
+        await site.sessions.sweep()
+        assert await site.store.sessions("anna") == []
+        assert "Max-Age" not in (await sign_in(anna)).headers["Set-Cookie"]
 
 
 async def test_media_last_as_long_as_the_session_that_they_hang_on(site: Site, anna: Browser) -> None:

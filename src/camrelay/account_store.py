@@ -76,6 +76,7 @@ WEB_SESSIONS = sa.Table(
     sa.Column("confirmed_us", sa.BigInteger, nullable=False),
     sa.Column("agent", sa.Text, nullable=False),
     sa.Column("network", sa.Text, nullable=False),
+    sa.Column("is_kept", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 
 #: The right to make one account, for whoever has the code that is hashed here.
@@ -234,10 +235,13 @@ class AccountStore:
             rows &= WEB_SESSIONS.c.id == only
         return await self._end(rows & (WEB_SESSIONS.c.id != but))
 
-    async def end_unused(self, created_until_us: int, used_until_us: int) -> list[str]:
-        """Ends every session that began, or was last used, at a moment or before; their ids."""
+    async def end_unused(self, created_until_us: int, used_until_us: int, *, kept: bool) -> list[str]:
+        """Ends every session, of the kept ones or the others, that began, or was last used, at a moment or
+        before; their ids.
+        """
         too_old = WEB_SESSIONS.c.created_us <= created_until_us
-        return await self._end(too_old | (WEB_SESSIONS.c.used_us <= used_until_us))
+        is_over = too_old | (WEB_SESSIONS.c.used_us <= used_until_us)
+        return await self._end(is_over & (WEB_SESSIONS.c.is_kept.is_(kept)))
 
     # Invitations.
 

@@ -17,11 +17,15 @@ Language = Literal["en", "ru"]
 
 
 class LoginRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """POST /v1/login; `code` is that of the authenticator app, where the account has one."""
+    """POST /v1/login; `code` is that of the authenticator app, where the account has one.
+
+    `keep` leaves the browser signed in when it is closed.
+    """
 
     email: Text
     password: Text
     code: Text = ""
+    keep: bool = False
 
 
 class RegisterRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

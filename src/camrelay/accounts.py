@@ -37,6 +37,7 @@ from camrelay.auth.account import (
     Invitation,
     Role,
     SignedIn,
+    WebSession,
     check_password,
     normalise_email,
     normalise_name,
@@ -156,9 +157,9 @@ class Accounts:
         before = signed_in(request)
         if before is not None:
             await self._sessions.end(before.account.id, only=before.session.id)
-        person, cookie = await self._sessions.begin(account, client)
+        person, cookie = await self._sessions.begin(account, client, keep=wanted.keep)
         response = json_response(await self._me(person))
-        self._cookies.give(request, response, cookie)
+        self._cookies.give(request, response, cookie, self._life_s(person.session))
         return response
 
     async def logout(self, request: web.Request) -> web.Response:
@@ -241,7 +242,8 @@ class Accounts:
         network = self._client(request).ip_prefix
         await self._sign_in.confirm(person.account, wanted.password, wanted.code, network)
         response = web.Response(status=204)
-        self._cookies.give(request, response, await self._sessions.confirm(person.session))
+        cookie = await self._sessions.confirm(person.session)
+        self._cookies.give(request, response, cookie, self._life_s(person.session))
         return response
 
     async def change_password(self, request: web.Request) -> web.Response:
@@ -304,7 +306,8 @@ class Accounts:
         await self._sessions.end(person.account.id, but=person.session.id)
         await self._revoke(Handle(HandleKind.ACCOUNT, person.account.id))
         response = web.Response(status=204)
-        self._cookies.give(request, response, await self._sessions.confirm(person.session))
+        cookie = await self._sessions.confirm(person.session)
+        self._cookies.give(request, response, cookie, self._life_s(person.session))
         return response
 
     def _slow_down(self, request: web.Request) -> None:
@@ -314,6 +317,10 @@ class Accounts:
         if wait_s > 0:
             raise TooManyRequests("too many new addresses", retry_after_s=int(wait_s) + 1)
         self._addresses.fail(network, now)
+
+    def _life_s(self, session: WebSession) -> int | None:
+        """How long a browser keeps the cookie; None: until it is closed."""
+        return (session.expires_us - self._utc_us()) // 1_000_000 if session.is_kept else None
 
     def _check_confirmed(self, person: SignedIn) -> None:
         if not person.session.is_confirmed(self._utc_us()):

@@ -9,6 +9,8 @@ from camrelay.auth.account import (
     ABSOLUTE_US,
     CONFIRMED_US,
     IDLE_US,
+    KEPT_ABSOLUTE_US,
+    KEPT_IDLE_US,
     Role,
     check_password,
     may_add,
@@ -59,6 +61,9 @@ def test_a_session_ends_unused_or_old() -> None:
     assert used.expires_us == NOW_US + ABSOLUTE_US
     assert used.is_alive(NOW_US + ABSOLUTE_US - 1)
     assert not used.is_alive(NOW_US + ABSOLUTE_US)
+    kept = type(session)("w", "anna", NOW_US, NOW_US, NOW_US, "", "", is_kept=True)
+    assert kept.expires_us == NOW_US + KEPT_ABSOLUTE_US
+    assert [kept.is_alive(NOW_US + KEPT_IDLE_US - left) for left in (1, 0)] == [True, False]
 
 
 def test_a_password_given_lately_is_enough_for_a_while() -> None:

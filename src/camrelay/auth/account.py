@@ -32,6 +32,9 @@ EMAIL_MAX = 254
 #: A session without a request for this long is over; however much it is used, it ends a working day after.
 IDLE_US = 30 * 60 * 1_000_000
 ABSOLUTE_US = 12 * 3600 * 1_000_000
+#: The same of a browser that its owner wants to stay signed in (NIST SP 800-63B-4 §2.1.3: 30 days at most).
+KEPT_IDLE_US = 7 * 86_400 * 1_000_000
+KEPT_ABSOLUTE_US = 30 * 86_400 * 1_000_000
 #: What changes who may sign in wants the password to have been given this recently.
 CONFIRMED_US = 10 * 60 * 1_000_000
 
@@ -95,7 +98,10 @@ class Credentials(msgspec.Struct, frozen=True):
 
 
 class WebSession(msgspec.Struct, frozen=True):
-    """A signed-in browser. `confirmed_us` is when the password was last given in it."""
+    """A signed-in browser.
+
+    `confirmed_us` is when the password was last given in it; `is_kept`: it stays signed in when it is closed.
+    """
 
     id: str
     account: str
@@ -104,15 +110,17 @@ class WebSession(msgspec.Struct, frozen=True):
     confirmed_us: int
     agent: str
     network: str
+    is_kept: bool = False
 
     @property
     def expires_us(self) -> int:
         """When it ends, however much it is used."""
-        return self.created_us + ABSOLUTE_US
+        return self.created_us + (KEPT_ABSOLUTE_US if self.is_kept else ABSOLUTE_US)
 
     def is_alive(self, now_us: int) -> bool:
         """Whether it still holds."""
-        return now_us < self.expires_us and now_us < self.used_us + IDLE_US
+        idle_us = KEPT_IDLE_US if self.is_kept else IDLE_US
+        return now_us < self.expires_us and now_us < self.used_us + idle_us
 
     def is_confirmed(self, now_us: int) -> bool:
         """Whether its owner has shown who they are recently enough to change what they sign in with."""

@@ -41,15 +41,17 @@ class Cookies:
         """The cookie of a request, None without one."""
         return request.cookies.get(NAME if self._is_secure(request) else LOCAL_NAME)
 
-    def give(self, request: web.Request, response: web.Response, value: str) -> None:
-        """Sets the cookie, until the browser is closed.
+    def give(self, request: web.Request, response: web.Response, value: str, life_s: int | None) -> None:
+        """Sets the cookie, for a while or, None, until the browser is closed.
 
         Raises:
             BadRequest: it would travel in the clear.
         """
         self.check_private(request)
         name = NAME if self._is_secure(request) else LOCAL_NAME
-        response.set_cookie(name, value, path="/", secure=name == NAME, httponly=True, samesite="Lax")
+        response.set_cookie(
+            name, value, path="/", secure=name == NAME, httponly=True, samesite="Lax", max_age=life_s
+        )
 
     def take(self, request: web.Request, response: web.Response) -> None:
         """Takes the cookie away again."""

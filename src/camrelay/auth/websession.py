@@ -17,7 +17,15 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from camrelay.account_store import AccountStore
-from camrelay.auth.account import ABSOLUTE_US, IDLE_US, Account, SignedIn, WebSession
+from camrelay.auth.account import (
+    ABSOLUTE_US,
+    IDLE_US,
+    KEPT_ABSOLUTE_US,
+    KEPT_IDLE_US,
+    Account,
+    SignedIn,
+    WebSession,
+)
 from camrelay.auth.session import Client
 from camrelay.errors import StoreUnavailable
 
@@ -71,8 +79,8 @@ class WebSessions:
         if self._sweeping is not None:
             self._sweeping.cancel()
 
-    async def begin(self, account: Account, client: Client) -> tuple[SignedIn, str]:
-        """A new session, and the cookie it is known by."""
+    async def begin(self, account: Account, client: Client, *, keep: bool) -> tuple[SignedIn, str]:
+        """A new session, and the cookie it is known by; `keep`: it outlives the browser's end."""
         now_us, cookie = self._utc_us(), secrets.token_urlsafe(32)
         session = WebSession(
             id=secrets.token_hex(8),
@@ -82,6 +90,7 @@ class WebSessions:
             confirmed_us=now_us,
             agent=client.agent,
             network=client.ip_prefix,
+            is_kept=keep,
         )
         for oldest in (await self._store.sessions(account.id))[MAX_SESSIONS - 1 :]:
             await self.end(account.id, only=oldest.id)
@@ -114,7 +123,10 @@ class WebSessions:
     async def sweep(self) -> None:
         """Ends every session whose time is over, and forgets invitations nobody came by."""
         now_us = self._utc_us()
-        await self._tell(await self._store.end_unused(now_us - ABSOLUTE_US, now_us - IDLE_US))
+        for kept, lives in ((False, (ABSOLUTE_US, IDLE_US)), (True, (KEPT_ABSOLUTE_US, KEPT_IDLE_US))):
+            absolute_us, idle_us = lives
+            over = await self._store.end_unused(now_us - absolute_us, now_us - idle_us, kept=kept)
+            await self._tell(over)
         await self._store.drop_invitations(now_us)
 
     async def _tell(self, ids: list[str]) -> int:

@@ -12,9 +12,9 @@ function destination() {
   return wanted.origin === location.origin ? wanted.pathname + wanted.search : "/";
 }
 
-onSend(form, "sign_in", async ({ email, password, code }) => {
+onSend(form, "sign_in", async ({ email, password, code, keep }) => {
   try {
-    await ask("POST", "/v1/login", { email, password, code });
+    await ask("POST", "/v1/login", { email, password, code, keep: keep !== undefined });
     location.assign(destination());
   } catch (error) {
     if (error.code === "code_required" && second.hidden) {
