@@ -24,6 +24,9 @@ from camrelay.model import AccessEvent
 #: Appended and not yet durable, at most; a full queue would refuse.
 _UNDER_WAY = 4096
 
+#: Nobody gives up: what is measured is how many get through, not who would rather not have waited.
+_PATIENCE_S = 60.0
+
 
 class Written(msgspec.Struct):
     """What the program says on its last line. `emit_us` is the mean of all calls of `append`."""
@@ -35,7 +38,7 @@ class Written(msgspec.Struct):
 
 async def write(directory: Path, events: list[AccessEvent]) -> Written:
     """Appends all events; from the first until the last is durable."""
-    log = AccessLog(directory, Audit())
+    log = AccessLog(directory, Audit(commit_timeout_s=_PATIENCE_S))
     await log.start()
     under_way = failed = 0
     emit_s = 0.0
