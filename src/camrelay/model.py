@@ -176,10 +176,10 @@ class EndReason(enum.StrEnum):
     NOT_STARTED = "not_started"
     #: The camera went over to a codec, or to B-frames, that this way of watching cannot carry.
     UNPLAYABLE = "unplayable"
-    SERVER_STOP = "server_stop"
-    SERVER_CRASH = "server_crash"
     #: For too long nobody could tell which rights other relays have withdrawn.
     RIGHTS_UNKNOWN = "rights_unknown"
+    SERVER_STOP = "server_stop"
+    SERVER_CRASH = "server_crash"
     #: The start was written after its viewer had been refused for want of a record.
     AUDIT_UNAVAILABLE = "audit_unavailable"
 
