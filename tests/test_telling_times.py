@@ -13,7 +13,6 @@ from argon2 import PasswordHasher
 from argon2.profiles import CHEAPEST
 
 from auth_builders import make_account
-from bounded import cpu_s
 from camrelay.account_store import AccountStore
 from camrelay.auth.password import Passwords
 from camrelay.auth.sign_in import SignIn
@@ -51,4 +50,11 @@ async def test_case_35_the_work_of_an_answer_does_not_tell_who_has_an_account(si
             found.append(time.process_time() - began)
 
     known, unknown = (statistics.median(found) for found in spent.values())
-    assert abs(known - unknown) < cpu_s(lambda: PasswordHasher().hash("a wrong password"), 0.0) / 100
+    assert abs(known - unknown) < min(hashing_s() for _ in range(3)) / 100
+
+
+def hashing_s() -> float:
+    """CPU time of a hash as it is kept, in all its threads."""
+    began = time.process_time()
+    PasswordHasher().hash("a wrong password")
+    return time.process_time() - began
