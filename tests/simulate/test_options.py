@@ -74,7 +74,12 @@ def test_pictures_out_of_range_are_refused(wrong: dict[str, Any], message: str) 
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"), [({"cameras": 0}, "cameras must be"), ({"port": 65536}, "port must be")]
+    ("wrong", "message"),
+    [
+        ({"cameras": 0}, "cameras must be"),
+        ({"port": 65536}, "port must be"),
+        ({"clock_every": 0}, "clock-every must be"),
+    ],
 )
 def test_simulators_out_of_range_are_refused(wrong: dict[str, Any], message: str) -> None:
     """Like pictures."""

@@ -59,6 +59,32 @@ def test_a_picture_can_do_without_the_send_time() -> None:
     assert assemble(packets) == [SPS, PPS, idr(3000)]
 
 
+def h265_assemble(packets: list[RtpPacket]) -> list[bytes]:
+    """The NAL units of RFC 7798's single NAL unit packets and fragmentation units."""
+    units: list[bytes] = []
+    for payload in (packet.payload for packet in packets):
+        if payload[0] >> 1 & 63 != 49:
+            units.append(payload)
+        elif payload[2] & 0x80:
+            units.append(bytes((payload[0] & 0x81 | (payload[2] & 63) << 1, payload[1])) + payload[3:])
+        else:
+            units[-1] += payload[3:]
+    return units
+
+
+@pytest.mark.parametrize("size", [3, 1400, 1401, 2797, 20_000])
+def test_an_h265_access_unit_comes_back_whole(size: int) -> None:
+    """With headers of two bytes: VPS, SPS and PPS, the send time, and an IDR_W_RADL slice."""
+    sets = (b"\x40\x01\x0c", b"\x42\x01\x01", b"\x44\x01\xc1")
+    picture = b"\x26\x01" + bytes(at % 251 for at in range(size - 2))
+    train = rtp.cut((*sets, picture), is_key=True, delay=0, is_h265=True)
+    packets = [p for _, p in split(rtp.stamp(train, 0, 7, 90_000, 0xCAFE, SENT_US))]
+
+    sei = clock.sei_nal_unit(SENT_US, clock.H265_HEADER)
+    assert h265_assemble(packets) == [*sets, sei, picture]
+    assert all(len(p.payload) <= rtp.MAX_PAYLOAD_BYTES for p in packets)
+
+
 def test_fragments_are_marked_at_both_ends() -> None:
     """Start bit on the first FU-A, end bit on the last, none between (RFC 6184 §5.8)."""
     train = rtp.cut((idr(5000),), is_key=True, delay=0)
