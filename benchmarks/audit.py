@@ -70,8 +70,8 @@ FIGURES = {
 OWED = {name: unit for figures in FIGURES.values() for name, unit in figures.items()}
 
 QUICK = [
-    "--events", "3000", "--rounds", "1", "--crashes", "2", "--log-events", "4000",
-    "--viewers", "4", "--cost-rounds", "1", "--settle", "0.3", "--seconds", "1", "--sample-every", "2",
+    "--events", "3000", "--rounds", "1", "--crashes", "1", "--log-events", "4000",
+    "--viewers", "4", "--cost-rounds", "1", "--settle", "0.3", "--seconds", "0.5", "--sample-every", "2",
 ]  # fmt: skip
 
 #: What the record may cost.

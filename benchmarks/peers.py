@@ -37,7 +37,7 @@ OWED = {
     **{f"p2_part_delay_p99_ms_{name}": "ms" for name in HLS_SERVERS},
 }
 
-QUICK = ["--servers", "camrelay,mediamtx", "--rounds", "1", "--viewers", "3", "--seconds", "1",
+QUICK = ["--servers", "camrelay,aiortc", "--rounds", "1", "--viewers", "3", "--seconds", "1",
          "--settle", "0.5"]  # fmt: skip
 
 S = TypeVar("S")

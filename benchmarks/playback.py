@@ -56,7 +56,7 @@ OWED = {
     **{f"ffmpeg_{way}_seconds": "s" for way in WAYS},
 }
 
-QUICK = ["--minutes", "0.04", "--record", "0.04", "--warm-up", "3"]
+QUICK = ["--minutes", "0.02", "--record", "0.01", "--warm-up", "2"]
 
 _PLAYER = Path(camrelay.__file__).parent / "web" / "static"
 _HLS_JS = _PLAYER / "vendor" / "hls.light.min.mjs"

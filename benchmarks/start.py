@@ -46,7 +46,7 @@ OWED = {
     "p5_chromium_failed_joins": "joins",
 }
 
-QUICK = ["--gops", "2", "--joins", "2", "--stay", "1"]
+QUICK = ["--gops", "2", "--joins", "1", "--stay", "0.5"]
 
 #: Pictures of the first moments are those of the GOP so far, shown late by design.
 _SETTLE_MS = 500

@@ -129,6 +129,7 @@ TOP = {
     "remote",
     "lineup",
     "check",
+    "wiring",
     "app",
     "pages",
     "openapi",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import signal
 
-from camrelay import app
+from camrelay import wiring
 from camrelay.audit.log import AccessLog
 from camrelay.cli import main
 from camrelay.model import AccessEvent
@@ -41,5 +41,5 @@ class SwitchedLog(AccessLog):
 
 
 if __name__ == "__main__":
-    vars(app)["AccessLog"] = SwitchedLog
+    vars(wiring)["AccessLog"] = SwitchedLog
     main()

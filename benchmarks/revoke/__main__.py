@@ -37,8 +37,8 @@ OWED = {
 }
 
 QUICK = [
-    "--rounds", "1", "--ways", "token,expiry,share", "--sessions", "4", "--join-rate", "20",
-    "--settle", "0.5", "--watch", "2",
+    "--rounds", "1", "--ways", "token,expiry", "--sessions", "4", "--join-rate", "20",
+    "--settle", "0.5", "--watch", "1.5",
 ]  # fmt: skip
 
 #: A session counts when it got media this shortly before it was cut, and as not cut when it still does.
