@@ -2,7 +2,7 @@
 
 A thousand connections wait for the next version of one playlist, again and again; a wave runs from the first
 answer to the last, whole, at the clients. The server tells how long it took it to hand them to the kernel.
-Then low-latency viewers watch, first alone, then beside readers of the same camera that take nothing at all
+Then low-latency viewers watch, in turns alone and beside readers of the same camera that take nothing at all
 or one per cent of its bit rate: the difference of the viewers' p99 delay is what those cost, and the growth
 of the server's memory what it keeps for them.
 """
@@ -13,9 +13,10 @@ import argparse
 import asyncio
 import contextlib
 import socket
+import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from urllib.parse import urlsplit
 
 from benchmarks import exposition
@@ -43,7 +44,8 @@ OWED = {
 }
 
 QUICK = [
-    "--reloads", "20", "--waves", "3", "--viewers", "2", "--readers", "1", "--warm-up", "0", "--seconds", "1",
+    "--reloads", "20", "--waves", "3", "--viewers", "2", "--readers", "1", "--warm-up", "0", "--rounds", "1",
+    "--seconds", "1",
 ]  # fmt: skip
 
 _RELEASE = "camrelay_hls_request_seconds"
@@ -127,41 +129,53 @@ async def read_slowly(url: str, bytes_per_s: float) -> None:
 
 
 async def slow_readers(run: Run, server: Server) -> None:
-    """The second half: viewers without and with bad company."""
+    """The second half: viewers without and with bad company, in turns."""
     options = run.options
-    tails: list[float] = []
+    alone: list[float] = []
+    beside: list[float] = []
     async with Crowd() as crowd:
         await crowd.join(server.hls("cam1"), options.viewers, per_second=50)
         await asyncio.sleep(options.warm_up)
         page, before = await server.metrics(), usage(server.pid)
-        readers: list[asyncio.Task[None]] = []
-        try:
-            for is_beside in (False, True):
-                if is_beside:
-                    # A media session that nobody uses ends: no earlier than now.
-                    url = (await nearest(server, options.bitrate // 4)).url
-                    rates = (0.0, options.bitrate / 8 * _SLOW_SHARE)
-                    readers = [
-                        asyncio.create_task(read_slowly(url, rate))
-                        for rate in rates
-                        for _ in range(options.readers)
-                    ]
-                crowd.forget_delays()
-                await asyncio.sleep(options.seconds)
-                delays = [delay for viewer in crowd.viewers for delay in viewer.delays_s]
-                tails.append(percentile(delays, 99) * 1000)
-            after, page_after = usage(server.pid), await server.metrics()
-        finally:
-            for reader in readers:
-                reader.cancel()
-            await asyncio.gather(*readers, return_exceptions=True)
+        for _ in range(options.rounds):
+            alone.append(await _delay_ms(crowd, options.seconds))
+            async with _company(run, server):
+                beside.append(await _delay_ms(crowd, options.seconds))
+                after, page_after = usage(server.pid), await server.metrics()
     result = run.result
+    added = [late - early for early, late in zip(alone, beside, strict=True)]
     cut = exposition.total(page_after, _LAGGED) - exposition.total(page, _LAGGED)
-    result.figure("hls_slow_readers_added_p99_ms", max(0.0, tails[1] - tails[0]), "ms")
+    result.figure("hls_slow_readers_added_p99_ms", max(0.0, statistics.median(added)), "ms")
     result.figure("hls_slow_readers_mb", max(0.0, (after.rss_bytes - before.rss_bytes) / 1e6), "MB")
     result.figure("hls_slow_readers_cut", cut, "readers")
-    rows: list[list[Cell]] = [["alone", tails[0]], [f"beside {2 * options.readers} slow readers", tails[1]]]
-    result.tables.append(Table(f"{options.viewers} viewers", ["", "delay p99 ms"], rows))
+    rows: list[list[Cell]] = [
+        ["alone", statistics.median(alone), min(alone), max(alone)],
+        [f"beside {2 * options.readers} slow readers", statistics.median(beside), min(beside), max(beside)],
+    ]
+    columns = ["", "delay p99 ms", "lowest round", "highest round"]
+    result.tables.append(Table(f"{options.viewers} viewers", columns, rows))
+
+
+async def _delay_ms(crowd: Crowd, seconds: float) -> float:
+    """The 99th percentile of all viewers' delays from now on."""
+    crowd.forget_delays()
+    await asyncio.sleep(seconds)
+    return percentile([delay for viewer in crowd.viewers for delay in viewer.delays_s], 99) * 1000
+
+
+@contextlib.asynccontextmanager
+async def _company(run: Run, server: Server) -> AsyncIterator[None]:
+    options = run.options
+    # A media session that nobody uses ends: no earlier than now.
+    url = (await nearest(server, options.bitrate // 4)).url
+    rates = (0.0, options.bitrate / 8 * _SLOW_SHARE)
+    readers = [asyncio.create_task(read_slowly(url, rate)) for rate in rates for _ in range(options.readers)]
+    try:
+        yield
+    finally:
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
 
 
 async def body(run: Run) -> None:
@@ -187,7 +201,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--readers", type=int, default=10, help="that take nothing, and as many that take 1 %%"
     )
     parser.add_argument("--warm-up", type=float, default=40.0, help="seconds until memory is measured")
-    parser.add_argument("--seconds", type=float, default=20.0, help="without slow readers, then with them")
+    parser.add_argument("--rounds", type=int, default=3, help="without slow readers, then with them")
+    parser.add_argument("--seconds", type=float, default=15.0, help="of each half of a round")
     parser.add_argument("--bitrate", type=int, default=2_000_000, help="of the camera, bits per second")
 
 

@@ -59,15 +59,19 @@ async def live(directory: Path, core: int, lives: int, seed: int, account: Accou
         await program.until(partial(_says_something, program), _START_LIMIT_S)
         await asyncio.sleep(moments.uniform(*_LIFE_S))
         program.kill()
-        # The last number may have been cut.
-        acknowledged.update(f"{int(each):032x}" for each in program.output().split("\n")[:-1])
+        acknowledged.update(f"{each:032x}" for each in _numbers(program))
         account.lives += 1
     await _recover(directory)
     account.add(acknowledged, *await asyncio.to_thread(_look, directory))
 
 
 async def _says_something(program: Child) -> bool:
-    return bool(program.output())
+    return bool(_numbers(program))
+
+
+def _numbers(program: Child) -> list[int]:
+    """What it acknowledged; the last one may have been cut, and what it logs of an earlier death is none."""
+    return [int(line) for line in program.output().split("\n")[:-1] if line.isdecimal()]
 
 
 async def _recover(directory: Path) -> None:
