@@ -13,7 +13,7 @@ import pytest
 
 SRC = Path(__file__).parent.parent / "src"
 
-BASE = {"errors", "model", "config", "config_fault", "toml_lines"}
+BASE = {"errors", "model", "config", "config_fault", "config_file", "toml_lines"}
 
 #: Synchronous, no I/O, no clock, no logging, no asyncio.
 CORES = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from camrelay.check import check_cameras
-from camrelay.config import load
+from camrelay.config_file import load
 from camrelay.errors import ConfigError
 
 FIRST = '[[camera]]\nid = "yard"\nurl = "rtsp://10.0.0.5/"\n'

@@ -12,7 +12,7 @@ import pytest
 
 from camrelay import demo
 from camrelay.check import check_cameras
-from camrelay.config import load
+from camrelay.config_file import load
 from processes import free_port
 
 SEEN: dict[str, float] = {

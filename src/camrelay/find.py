@@ -15,6 +15,7 @@ from aiohttp import web
 from msgspec import Meta
 
 from camrelay import config
+from camrelay.config_file import check_camera
 from camrelay.errors import (
     BadRequest,
     ConfigError,
@@ -189,7 +190,7 @@ class Finder:
             transport=wanted.transport,
             tls_fingerprint=wanted.tls_fingerprint,
         )
-        config.check_camera(camera)
+        check_camera(camera)
         return await self._scout.probe(camera)
 
     async def _report_live(self, channel: Channel) -> Report:

@@ -14,6 +14,7 @@ import msgspec
 
 from camrelay import config
 from camrelay.camera_store import CameraStore
+from camrelay.config_file import check_camera
 from camrelay.errors import BadRequest, CameraExists, NotFound
 from camrelay.fanout.hub import Hub
 from camrelay.ingest.egress import EgressPolicy, parse_camera_url
@@ -165,7 +166,7 @@ class Lineup:
             await self.remove(id)
 
     def _check(self, camera: config.Camera) -> None:
-        config.check_camera(camera)
+        check_camera(camera)
         for url in filter(None, (camera.url, camera.sub_url)):
             self._egress.check_url(parse_camera_url(url))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from camrelay import config
+from camrelay import config, config_file
 from camrelay.check import check_cameras
 from camrelay.errors import ConfigError
 
@@ -31,6 +31,6 @@ def load(path: Path) -> config.Config:
         ) from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is not UTF-8") from None
-    options = config.load(text, os.environ)
+    options = config_file.load(text, os.environ)
     check_cameras(options, text)
     return options

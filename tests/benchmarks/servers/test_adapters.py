@@ -12,7 +12,7 @@ from benchmarks.servers.janus import as_answer
 from benchmarks.servers.registry import SERVERS
 from benchmarks.servers.static import StaticServer
 from benchmarks.whep.sdp import offer, parse_answer
-from camrelay import config
+from camrelay.config_file import load
 
 CAMERAS = {"cam1": "rtsp://127.0.0.1:8554/cam1", "cam2": "rtsp://127.0.0.1:8554/cam2"}
 
@@ -44,7 +44,7 @@ def test_camrelay_accepts_what_it_is_told(tmp_path: Path) -> None:
     made = SERVERS["camrelay"](tmp_path, core=0)
     made.directory.mkdir()
     made.configure(CAMERAS)
-    loaded = config.load((made.directory / "camrelay.toml").read_text())
+    loaded = load((made.directory / "camrelay.toml").read_text())
     assert [camera.id for camera in loaded.camera] == ["cam1", "cam2"]
     assert all(camera.visibility == "public" for camera in loaded.camera)
 
