@@ -24,7 +24,7 @@ SIZES = {"50kb": 50_000, "500kb": 500_000}
 _CONNECTIONS = 100
 
 #: How long a live server may take until it lists two whole segments.
-_PATIENCE_S = 8.0
+_PATIENCE_S = 20.0
 
 
 class Gets(NamedTuple):

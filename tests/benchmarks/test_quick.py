@@ -67,12 +67,13 @@ def test_a_quick_run_measures(name: str, tmp_path: Path) -> None:
     """
     command = [sys.executable, "-m", f"benchmarks.{name}", "--quick", *LENIENT.get(name, ())]
     command += ["--time-limit", "90", "--out", str(tmp_path)]
+    essential = {*COMMANDS[name], *(["p3_gets_50kb"] if name == "hls" and shutil.which("wrk") else [])}
 
     for _ in range(TRIES):
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stderr
         figures = json.loads((tmp_path / f"{name}.json").read_text())["figures"]
-        missing = {figure for figure in COMMANDS[name] if not figures[figure]["value"]}
+        missing = {figure for figure in essential if not figures[figure]["value"]}
         if not missing:
             break
 
@@ -81,5 +82,3 @@ def test_a_quick_run_measures(name: str, tmp_path: Path) -> None:
     assert {line.split()[1] for line in lines} == set(figures)
     for figure in COUNTS.get(name, ()):
         assert figures[figure]["value"] is not None, done.stderr
-    if name == "hls" and shutil.which("wrk"):
-        assert figures["p3_gets_50kb"]["value"] > 0, done.stderr
