@@ -25,7 +25,9 @@ This page is written by `python -m benchmarks.report`.
 """
 
 _REPEATED = """\
-The same commands, started anew. Spread is from the lowest to the highest, of the median.
+The same commands, started anew. Spread is from the lowest to the highest, of the median. Where it is over
+10 %, the machine moved it: the host of a virtual one takes its cores away for moments (steal in /proc/stat),
+and every delay and every rate has that in it. Commands that take minutes were run once for this page.
 """
 
 
