@@ -34,7 +34,7 @@ _CLASSIC_DELAY_LIMIT_S = 10.0
 
 QUICK = [
     "--servers", "camrelay", "--static", "nginx", "--no-classic", "--rounds", "1", "--start", "4",
-    "--most", "4", "--warm-up", "0", "--seconds", "1", "--settle", "0.5", "--wrk-seconds", "0.5",
+    "--most", "4", "--warm-up", "0", "--seconds", "1", "--settle", "0.5", "--wrk-seconds", "1",
 ]  # fmt: skip
 
 

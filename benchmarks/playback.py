@@ -56,7 +56,7 @@ OWED = {
     **{f"ffmpeg_{way}_seconds": "s" for way in WAYS},
 }
 
-QUICK = ["--minutes", "0.02", "--record", "0.01", "--warm-up", "2"]
+QUICK = ["--minutes", "0.02", "--record", "0.03", "--warm-up", "2"]
 
 _PLAYER = Path(camrelay.__file__).parent / "web" / "static"
 _HLS_JS = _PLAYER / "vendor" / "hls.light.min.mjs"

@@ -98,7 +98,7 @@ async def test_a_key_opens_what_it_says_until_it_is_removed(house: House, databa
 async def test_a_key_has_an_end(house: House) -> None:
     """Ninety days unless said otherwise; from then on it opens nothing."""
     _, made = await house.ask("POST", "", WANTED)
-    house.now_us += 90 * 86_400 * 1_000_000 + 1_000_000
+    house.now_us += 90 * 86_400 * 1_000_000 + 3_600 * 1_000_000
     with pytest.raises(TokenExpired):
         await house.gate.authorize(make_request(token=made["key"]), "door", Protocol.WEBRTC)
 

@@ -165,7 +165,7 @@ def build(routes: Iterable[Route]) -> web.Application:
     """The application for a route table; what no route matches is the same 404 as an unknown camera."""
     app = web.Application(client_max_size=BODY_LIMIT_BYTES)
     preflight = Route("OPTIONS", f"/v1/{{path:{_FOR_OTHER_SITES}}}", _preflight)
-    for route in (*routes, preflight, Route("*", "/{unknown:.*}", _not_found)):
+    for route in (*routes, preflight, Route("*", r"/{unknown:[\s\S]*}", _not_found)):
         app.router.add_route(route.method, route.path, _answering(route.handler))
     app.on_response_prepare.append(_tidy)
     return app
