@@ -9,6 +9,7 @@ import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from camrelay import errors
 from camrelay.model import CameraId, Protocol, Viewer
@@ -129,9 +130,11 @@ async def test_no_route_looks_like_an_unknown_camera(serve: Serve, http: aiohttp
     async def fine(_: web.Request) -> web.Response:
         return web.Response()
 
-    async with http.get(f"{await serve(fine)}/nothing/here") as answer:
-        assert answer.status == 404
-        assert (await answer.json(content_type=None))["code"] == "not_found"
+    url = await serve(fine)
+    for path in ("/nothing/here", "/nothing%0Ahere"):
+        async with http.get(URL(f"{url}{path}", encoded=True)) as answer:
+            assert answer.status == 404
+            assert (await answer.json(content_type=None))["code"] == "not_found"
 
 
 async def test_a_guarded_route_is_reached_through_the_gate_only(
