@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from camrelay.config import Camera, split_address
+from camrelay.config import Camera, Mail, split_address
 from camrelay.errors import ConfigError
 
 
 def test_a_camera_prints_without_its_password() -> None:
     """Its id is enough to know which one it is."""
     assert repr(Camera(id="yard", url="rtsp://192.168.1.2/", password="S3cret")) == "Camera('yard')"
+
+
+def test_letters_are_written_where_there_is_a_way() -> None:
+    """To a server, or into a folder."""
+    assert not Mail().enabled
+    assert Mail(outbox="letters").enabled
 
 
 @pytest.mark.parametrize(
