@@ -55,6 +55,16 @@ def usage(pid: int, *, alone: bool = False) -> Usage:
     )
 
 
+def cpu_clock_s(pid: int) -> float:
+    """CPU that the process and its descendants have used, to the nanosecond where `usage` counts ticks.
+
+    Raises:
+        OSError: one of them is gone.
+    """
+    # A process's CPU clock by its number: clock_getcpuclockid(3).
+    return sum(time.clock_gettime((~member << 3) | 2) for member in family(pid))
+
+
 def cpu_share(before: Usage, after: Usage) -> float:
     """Cores' worth of CPU between two moments: 0.8 is 80 % of one core."""
     return (after.cpu_s - before.cpu_s) / max(after.at - before.at, 1e-9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import re
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -19,6 +20,25 @@ from camrelay.simulate.server import Simulator
 from postgres import running_postgres
 from processes import Relay, StartRelay
 from watching import ARGUMENTS, CHROMIUM
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Deals the tests to the processes of a run, which get a run of them each: those that wait come first.
+
+    What takes milliseconds is left for the end, and all processes end together.
+    """
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    slow = [item for item in items if item.get_closest_marker("e2e")]
+    quick = [item for item in items if not item.get_closest_marker("e2e")]
+    share = -(-len(items) // processes)
+    items.clear()
+    for number in range(processes):
+        mine = slow[number::processes]
+        items += mine
+        left = share - len(mine)
+        items += quick[:left]
+        del quick[:left]
 
 
 @pytest.fixture(scope="session")

@@ -134,7 +134,7 @@ class Relay:
         except TimeoutError:
             self._process.kill()
             await self._process.wait()
-            raise
+            raise AssertionError(f"it did not stop: {self.log.read_text()[-6000:]}") from None
         return time.monotonic() - began
 
     @property

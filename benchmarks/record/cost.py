@@ -1,12 +1,15 @@
 """The same WHEP viewers at the same relay, with and without its access record, in turns.
 
-What else is at work on the machine comes and goes more slowly than the turns, and so is in both.
+What else is at work on the machine comes and goes more slowly than turns of a second, and so is in both: a
+round adds many of them up.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import math
 import os
 import signal
 import sqlite3
@@ -15,22 +18,19 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from statistics import median
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import aiohttp
 
 from benchmarks.command import Run
 from benchmarks.feed import Feed
-from benchmarks.percentile import Spread, spread
+from benchmarks.percentile import Spread, percentile, spread
 from benchmarks.result import Cell, Table
+from benchmarks.sampling import cpu_clock_s
 from benchmarks.servers.camrelay import Camrelay
 from benchmarks.whep.crowd import Crowd
-from benchmarks.whep.step import Step, measure
 from camrelay.audit.people_store import DATABASE
-
-#: A delay that a stopped record has nothing to do with.
-_NO_LIMIT_S = 10.0
 
 #: Seconds for which the store stays stopped, longer than a refusal may take.
 _STOPPED_S = 4.0
@@ -38,7 +38,7 @@ _ASK_EVERY_S = 0.05
 
 
 #: A signal and what was on its way when it came.
-_SWITCH_S = 0.3
+_SWITCH_S = 0.1
 
 
 class Switched(Camrelay):
@@ -68,45 +68,79 @@ class Stopped(NamedTuple):
     packets: int
 
 
-class Round(NamedTuple):
-    """One turn with and one without the record."""
+@dataclass
+class Side:
+    """What was seen with, or without, the record in all turns of a round."""
 
-    on: Step
-    off: Step
+    seconds: float = 0.0
+    cpu_s: float = 0.0
+    packets: int = 0
+    lost: int = 0
+    #: From the camera's sending to the kernel's stamp at the socket of each viewer that is decrypted.
+    delays_s: list[float] = field(default_factory=list)
+
+    @property
+    def per_core(self) -> float:
+        """Packets a second that the server's whole core would send."""
+        return self.packets / self.cpu_s
+
+    @property
+    def p99_s(self) -> float:
+        """The delay's."""
+        return percentile(self.delays_s, 99)
+
+
+class Round(NamedTuple):
+    """Turns with and turns without the record."""
+
+    on: Side
+    off: Side
 
 
 async def compare(run: Run, feed: Feed) -> tuple[list[Round], Stopped]:
-    """The record on and off in an order that changes with each round; then its store is stopped."""
+    """Rounds of short turns, on and off in an order that alternates; then the record's store is stopped."""
     options, rounds = run.options, list[Round]()
     server = Switched(run.directory / "cost", run.cores.server)
     await server.start({"cam1": feed.url()})
     run.result.servers[server.name] = server.settings
     try:
         async with Crowd(sample_every=options.sample_every) as crowd:
-            joined = await crowd.join(server.whep("cam1"), options.viewers, per_second=options.join_rate)
+            await crowd.join(server.whep("cam1"), options.viewers, per_second=options.join_rate)
             await asyncio.sleep(options.settle)
+            gc.collect()
+            gc.freeze()  # Hundreds of viewers would be walked again and again.
             async with _visited(server, options.visits):
                 for number in range(options.cost_rounds):
-                    steps: dict[bool, Step] = {}
-                    for is_on in (True, False)[:: 1 if number % 2 == 0 else -1]:
-                        await server.switch(is_on=is_on)
-                        steps[is_on] = await measure(
-                            server,
-                            crowd,
-                            joined=joined,
-                            refused=crowd.failures.total(),
-                            seconds=options.seconds,
-                            delay_limit_s=_NO_LIMIT_S,
-                        )
-                    both = Round(steps[True], steps[False])
+                    sides = {True: Side(), False: Side()}
+                    for turn in range(options.turns):
+                        for is_on in (True, False)[:: 1 if turn % 2 == 0 else -1]:
+                            await server.switch(is_on=is_on)
+                            await _watch(server, crowd, options.seconds, sides[is_on])
+                    both = Round(sides[True], sides[False])
                     run.say(
-                        f"round {number + 1}: {both.on.busy:.1%} of a core with, {both.off.busy:.1%} without"
+                        f"round {number + 1}: {both.on.per_core:,.0f} packets/s of a core with,"
+                        f" {both.off.per_core:,.0f} without"
                     )
                     rounds.append(both)
             await server.switch(is_on=True)
             return rounds, await stop_store(server, crowd)
     finally:
         await server.stop()
+
+
+async def _watch(server: Camrelay, crowd: Crowd, seconds: float, side: Side) -> None:
+    """One turn, added to those of its side."""
+    for sample in crowd.samples():
+        sample.delays_s.clear()
+    before, cpu_before = crowd.totals(), cpu_clock_s(server.pid)
+    await asyncio.sleep(seconds)
+    after, cpu_after = crowd.totals(), cpu_clock_s(server.pid)
+    side.seconds += after.at - before.at
+    side.cpu_s += cpu_after - cpu_before
+    side.packets += after.packets - before.packets
+    side.lost += after.missing - before.missing - (after.dropped - before.dropped)
+    for sample in crowd.samples():
+        side.delays_s += sample.delays_s
 
 
 @asynccontextmanager
@@ -156,38 +190,35 @@ async def stop_store(server: Camrelay, crowd: Crowd) -> Stopped:
 
 def deltas(rounds: Sequence[Round]) -> tuple[Spread, Spread]:
     """Percent that the record takes of what a core sends, and adds to p99 of the delay."""
-    throughput = [100 * (1 - _per_core(each.on) / _per_core(each.off)) for each in rounds]
-    p99 = [100 * (each.on.delay_p99_s / each.off.delay_p99_s - 1) for each in rounds]
+    throughput = [100 * (1 - each.on.per_core / each.off.per_core) for each in rounds]
+    p99 = [100 * (each.on.p99_s / each.off.p99_s - 1) for each in rounds]
     return spread(throughput), spread(p99)
 
 
-def noise(rounds: Sequence[Round]) -> float:
-    """Percent by which what a core sends without the record differs from the middle of all rounds."""
-    rates = [_per_core(each.off) for each in rounds]
-    return 100 * (max(rates) - min(rates)) / 2 / median(rates)
+def noise(of: Spread, rounds: int) -> float:
+    """Half the range of the rounds over the root of their number: what their median may be wrong by."""
+    return (of.high - of.low) / 2 / math.sqrt(rounds)
 
 
 def table(rounds: Sequence[Round]) -> Table:
     """Both, round by round."""
     rows: list[list[Cell]] = []
     for number, both in enumerate(rounds, 1):
-        for label, step in (("with", both.on), ("without", both.off)):
+        for label, side in (("with", both.on), ("without", both.off)):
             rows.append(
                 [
                     number,
                     label,
-                    step.size,
-                    round(step.packets_per_s),
-                    round(step.busy * 100, 1),
-                    round(step.delay_p50_s * 1000, 2),
-                    round(step.delay_p99_s * 1000, 2),
-                    step.lost,
+                    round(side.packets / side.seconds),
+                    round(side.cpu_s / side.seconds * 100, 1),
+                    round(side.per_core),
+                    round(percentile(side.delays_s, 50) * 1000, 2),
+                    round(side.p99_s * 1000, 2),
+                    side.lost,
                 ]
             )
-    columns = ["round", "record", "viewers", "packets/s", "core busy, %", "p50 ms", "p99 ms", "packets lost"]
+    columns = [
+        "round", "record", "packets/s", "core busy, %", "packets/s of a core", "p50 ms", "p99 ms",
+        "packets lost",
+    ]  # fmt: skip
     return Table("The same viewers with and without the access record", columns, rows)
-
-
-def _per_core(step: Step) -> float:
-    """Packets a second that the server's whole core would send."""
-    return step.packets_per_s / step.busy

@@ -130,9 +130,9 @@ class App:
         if self._refreshing is not None:
             self._refreshing.cancel()
         wired.web_sessions.stop()
-        await wired.mailing.stop()
         wired.passwords.close()
         await wired.log.stop()
+        await wired.mailing.stop()
         await wired.database.close()
 
     def _routes(self) -> list[Route]:

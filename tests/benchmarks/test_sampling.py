@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 
-from benchmarks.sampling import core_s, cpu_share, family, usage
+import pytest
+
+from benchmarks.sampling import core_s, cpu_clock_s, cpu_share, family, usage
 
 #: Burns CPU in a grandchild.
 BUSY = "print(1, flush=True)\nwhile True: pass"
@@ -33,6 +35,16 @@ def test_descendants_count() -> None:
         for member in reversed(family(process.pid)):
             os.kill(member, 9)
         process.communicate()
+
+
+def test_cpu_to_the_nanosecond_is_that_of_the_process() -> None:
+    """Asked from outside, the clock stands at what the process itself sees; one that is gone has none."""
+    before, asked, after = time.process_time(), cpu_clock_s(os.getpid()), time.process_time()
+    assert before <= asked <= after
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    with pytest.raises(OSError, match="Invalid argument"):
+        cpu_clock_s(process.pid)
 
 
 def test_a_process_that_is_gone_uses_nothing() -> None:

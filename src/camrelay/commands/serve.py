@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import signal
 from pathlib import Path
 
@@ -10,8 +11,13 @@ import click
 import uvloop
 
 from camrelay import config, logs
-from camrelay.app import App
+from camrelay.app import STOP_LIMIT_S, App
+from camrelay.audit import log as audit_log
 from camrelay.commands.common import CONFIG, load
+
+#: From the signal to the end of the process, whatever a thread still waits for: what everything, then the
+#: record, may take, and two seconds to close.
+_END_LIMIT_S = STOP_LIMIT_S + audit_log.STOP_LIMIT_S + 2.0
 
 
 @click.command()
@@ -36,4 +42,6 @@ async def _serve(options: config.Config) -> None:
     try:
         await stopped.wait()
     finally:
+        # Should it come to that, where each thread stood is the last thing in the log.
+        faulthandler.dump_traceback_later(_END_LIMIT_S, exit=True)
         await app.stop()
