@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import re
 import uuid
@@ -24,21 +25,21 @@ from watching import ARGUMENTS, CHROMIUM
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Deals the tests to the processes of a run, which get a run of them each: those that wait come first.
+    """Deals the tests to the processes of a run, each of which begins with its share: those that wait first.
 
-    What takes milliseconds is left for the end, and all processes end together.
+    What takes milliseconds is left for the end, and all processes end together. Those that would wait for
+    each other's network go to one process.
     """
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    slow = [item for item in items if item.get_closest_marker("e2e")]
-    quick = [item for item in items if not item.get_closest_marker("e2e")]
     share = -(-len(items) // processes)
-    items.clear()
-    for number in range(processes):
-        mine = slow[number::processes]
-        items += mine
-        left = share - len(mine)
-        items += quick[:left]
-        del quick[:left]
+    dealt: list[list[pytest.Item]] = [[] for _ in range(processes)]
+    for item in items:
+        if item.get_closest_marker("e2e"):
+            (dealt[0] if "multicast" in item.fixturenames else min(dealt, key=len)).append(item)
+    quick = (item for item in items if not item.get_closest_marker("e2e"))
+    for mine in dealt:
+        mine += itertools.islice(quick, share - len(mine))
+    items[:] = itertools.chain(*dealt)
 
 
 @pytest.fixture(scope="session")

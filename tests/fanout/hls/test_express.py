@@ -156,15 +156,15 @@ class TestShortWay:
 
     async def test_keeps_a_connection_that_is_in_use(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The keep-alive time counts from the last answer, and a request that waits is use."""
-        monkeypatch.setattr(express, "_WAITING_S", 0.6)
-        async with serve(is_express=True, keepalive_s=0.2) as served:
+        monkeypatch.setattr(express, "_WAITING_S", 3.0)
+        async with serve(is_express=True, keepalive_s=1.0) as served:
             served.feed()
             async with connected(served) as connection:
-                for _ in range(6):
+                for _ in range(4):
                     await connection.ask("main/stream.m3u8")
-                    await asyncio.sleep(0.08)
+                    await asyncio.sleep(0.3)
                 connection.send(reload_path(served))
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(1.2)
                 feed_part(served)
                 await connection.answer()
                 assert await connection.is_closed()
