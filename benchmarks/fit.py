@@ -4,10 +4,11 @@ Reads what `cameras`, `webrtc` and `hls` found at several bit rates and fits, fo
 
     cost = fixed + a x number + b x Mb/s of all together
 
-to CPU and to memory. The point with the most Mb/s is kept out of the fit and predicted by it: how far that
-is off is the error of the fit, and what a guess beyond the measured sizes is worth. Sizes that left less than
-a tenth of the core idle tell nothing: work that a full core does not do costs nothing. Fitting needs two bit
-rates at least, measured into directories of their own:
+to CPU and to memory. None of the three is below zero, for nothing becomes cheaper by more of it. The point
+with the most Mb/s is kept out of the fit and predicted by it: how far that is off is the error of the fit,
+and what a guess beyond the measured sizes is worth. Sizes that left less than a tenth of the core idle tell
+nothing: work that a full core does not do costs nothing. Fitting needs two bit rates at least, measured into
+directories of their own:
 
     python -m benchmarks.webrtc --servers camrelay --bitrate 1000000 --out results/1M
     python -m benchmarks.webrtc --servers camrelay --bitrate 4000000 --out results/4M
@@ -19,6 +20,8 @@ The file that is written is what `camrelay plan` calculates with.
 from __future__ import annotations
 
 import argparse
+import itertools
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +29,7 @@ from typing import NamedTuple
 
 import msgspec
 import numpy
+from numpy.typing import NDArray
 
 from benchmarks.command import Run, execute
 from benchmarks.result import Cell, Curve, Plot, Result, Table, read, rounded
@@ -43,6 +47,8 @@ OWED = {
     for cost in COSTS
     for part in ("fixed", "each", "per_mbps", "error")
 }
+
+Floats = NDArray[numpy.float64]
 
 _STEPS = "Every size of the first round"
 
@@ -99,12 +105,27 @@ def fit(found: Sequence[Point]) -> Fit | None:
     kept_out = max(found, key=lambda point: point.mbps)
     rest = [point for point in found if point is not kept_out]
     matrix = numpy.array([[1.0, point.number, point.mbps] for point in rest]).reshape(-1, 3)
-    solution, _, rank, _ = numpy.linalg.lstsq(matrix, numpy.array([point.cost for point in rest]), rcond=1e-9)
-    if rank < matrix.shape[1]:
+    costs = numpy.array([point.cost for point in rest])
+    if numpy.linalg.matrix_rank(matrix, rtol=1e-9) < matrix.shape[1]:
         return None
-    fixed, each, per_mbps = map(float, solution)
+    fixed, each, per_mbps = _not_negative(matrix, costs)
     made = Fit(fixed, each, per_mbps, 0.0)
     return made._replace(error=abs(made.at(kept_out.number, kept_out.mbps) - kept_out.cost) / kept_out.cost)
+
+
+def _not_negative(matrix: Floats, costs: Floats) -> list[float]:
+    """The least squares of all solutions without a negative number: of so few columns, all sets are tried."""
+    best, least = [0.0] * matrix.shape[1], math.inf
+    for size in range(1, matrix.shape[1] + 1):
+        for columns in itertools.combinations(range(matrix.shape[1]), size):
+            some = matrix[:, columns]
+            solution = numpy.linalg.lstsq(some, costs, rcond=None)[0]
+            squares = float(numpy.sum((some @ solution - costs) ** 2))
+            if min(solution) >= 0 and squares < least:
+                best, least = [0.0] * matrix.shape[1], squares
+                for column, value in zip(columns, solution, strict=True):
+                    best[column] = float(value)
+    return best
 
 
 def plot(benchmark: str, cost: str, found: Sequence[Point], made: Fit) -> Plot:

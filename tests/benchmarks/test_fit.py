@@ -44,6 +44,17 @@ def test_the_error_is_that_of_the_largest_point() -> None:
     assert found.error == pytest.approx(0.5)
 
 
+def test_nothing_becomes_cheaper_by_more_of_it() -> None:
+    """Where noise says so, it costs nothing, and the rest is fitted without it."""
+    noisy = [Point(50, 1.0, 10.0), Point(100, 1.0, 9.0), Point(50, 4.0, 30.0), Point(100, 4.0, 52.0)]
+    noisy.append(Point(200, 4.0, 100.0))
+    found = fit.fit(noisy)
+
+    assert found is not None
+    assert min(found[:3]) == 0.0
+    assert found.at(100, 400) == pytest.approx(52.0, rel=0.2)
+
+
 @pytest.mark.parametrize(
     "points",
     [[], made(3.0, 0.01, 0.02, 2.0), made(3.0, 0.01, 0.02, 1.0, 4.0)[2:4]],
