@@ -9,7 +9,7 @@ from aiortc.rtp import RtcpPacket, RtcpSrPacket
 
 from camrelay.fanout.webrtc import rtcp
 from camrelay.fanout.webrtc.rtp import PacketFormat, Packets, runs
-from camrelay.fanout.webrtc.sender import LAG_WINDOW_S, MAX_LAGS, RETRANSMISSIONS, WRAP_MARGIN, Sender
+from camrelay.fanout.webrtc.sender import LAG_WINDOW_S, MAX_LAGS, MAX_REPEATS, REPEATS, WRAP_MARGIN, Sender
 from camrelay.fanout.webrtc.slots import Slots
 from camrelay.fanout.webrtc.srtp import AEAD_AES_128_GCM, Session
 from camrelay.model import CameraId, Protocol, Viewer
@@ -136,7 +136,7 @@ class TestRetransmit:
         sender.begin(gop(100), 0.0)
         drain(sender, newest=0)
 
-        datagrams = list(sender.retransmit([101, 50, 109], 1.0))
+        datagrams = list(sender.retransmit([101, 50, 109]))
 
         assert datagrams == [sender.stream.again(101), sender.stream.again(109)]
 
@@ -146,23 +146,45 @@ class TestRetransmit:
         sender.begin(gop(100), 0.0)
         (first, *_) = drain(sender, newest=0)
 
-        one, other = sender.retransmit([100, 101, 3], 1.0)
+        one, other = sender.retransmit([100, 101, 3])
 
         assert one[:12] == RTX.raw_header(START, first.timestamp, 0, 77)
         assert other[:12] == RTX.raw_header(START + 1, first.timestamp, 0x80, 77)
         again = Session(AEAD_AES_128_GCM, KEY, BROWSER_KEY, repeats=True).stream(RTX)
         assert one == again.protect_packet(one[:12], (100).to_bytes(2) + first.payloads[0], START)
 
+    def test_a_viewer_may_ask_for_everything_at_any_rate(self) -> None:
+        """Where packets overtake each other, one asks for nearly all of them: of a large picture, too."""
+        sender = make_sender()
+        asked = answered = 0
+        for unit in range(100):
+            first = 100 + 60 * unit
+            sender.begin([make_packets(first, 1800 * unit, 60)], 0.0)
+            drain(sender, newest=0)
+            asked += 60
+            answered += len(list(sender.retransmit(range(first, first + 60))))
+
+        assert answered == asked
+
     def test_there_is_an_allowance(self) -> None:
-        """A viewer that asks for everything again and again gets a share, and more of it with time."""
+        """A viewer that asks for one packet again and again gets a share, and more with each packet sent."""
         sender = make_sender()
         sender.begin(gop(100), 0.0)
         drain(sender, newest=0)
-        list(sender.retransmit([], 10.0))
 
-        assert len(list(sender.retransmit([100] * 1000, 10.0))) == RETRANSMISSIONS
-        assert list(sender.retransmit([100], 10.0)) == []
-        assert len(list(sender.retransmit([100] * 1000, 10.5))) == RETRANSMISSIONS // 2
+        assert len(list(sender.retransmit([100] * 1000))) == REPEATS * 10
+        assert list(sender.retransmit([100])) == []
+        sender.backlog.append(make_packets(110, 5 * 3600))
+        drain(sender, newest=5 * 3600)
+        assert len(list(sender.retransmit([100] * 1000))) == REPEATS * 2
+
+    def test_what_was_not_asked_for_is_not_saved_up(self) -> None:
+        """Not beyond what a large key frame needs, however long nothing was lost."""
+        sender = make_sender()
+        sender.begin(gop(100, MAX_REPEATS), 0.0)
+        newest = drain(sender, newest=0)[-1].first
+
+        assert len(list(sender.retransmit([newest] * 2 * MAX_REPEATS))) == MAX_REPEATS
 
 
 class TestReports:
@@ -172,7 +194,7 @@ class TestReports:
         sender.begin(gop(100), 0.0)
         drain(sender, newest=0)
         sender.viewer.bytes_sent += 10 * (12 + 20 + 16)
-        list(sender.retransmit([100], 1.0))
+        list(sender.retransmit([100]))
         browser = Session(AEAD_AES_128_GCM, BROWSER_KEY, KEY, repeats=True)
 
         report, _ = RtcpPacket.parse(browser.unprotect_rtcp(sender.report(0, 90_000)))
@@ -213,7 +235,7 @@ def test_no_two_plaintexts_under_one_number(rtx: PacketFormat | None) -> None:
                 sender.stream.protect(run)
                 for data in map(bytes, run.pieces):
                     assert seen.setdefault(data[2:4] + data[8:12], data) == data
-        for datagram in sender.retransmit(range(90, 130), float(turn)):
+        for datagram in sender.retransmit(range(90, 130)):
             assert seen.setdefault(datagram[2:4] + datagram[8:12], datagram) == datagram
 
 

@@ -271,7 +271,7 @@ class Peer:
 
     def _retransmit(self, sender: Sender, sequences: Sequence[int]) -> None:
         answered = 0
-        for datagram in sender.retransmit(sequences, self._loop.time()):
+        for datagram in sender.retransmit(sequences):
             self._port.send(datagram, sender.address)
             answered += 1
         self._caster.retransmitted(sender, answered, len(sequences) - answered)
