@@ -62,7 +62,7 @@ async def test_a_process_that_dies_is_replaced(decoder: Decoder, key_frame: Acce
     """It costs the picture that killed it."""
     await decoder.jpeg(key_frame)
     assert decoder._process is not None
-    os.kill(decoder._process.pid, signal.SIGKILL)
+    os.kill(decoder._process.process.pid, signal.SIGKILL)
 
     with pytest.raises(WorkerLost):
         await decoder.jpeg(key_frame)
@@ -75,7 +75,7 @@ async def test_a_process_that_hangs_is_replaced(
     """Nobody waits for it for ever."""
     await decoder.jpeg(key_frame)
     assert decoder._process is not None
-    os.kill(decoder._process.pid, signal.SIGSTOP)
+    os.kill(decoder._process.process.pid, signal.SIGSTOP)
     with monkeypatch.context() as patched:
         patched.setattr(module, "PICTURE_S", 0.2)
         with pytest.raises(WorkerLost):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from camrelay.errors import CameraAuthFailed, CameraUnreachable, Overloaded, WorkerLost
-from camrelay.ingest import errand
+from camrelay.ingest import errand, process
 from camrelay.ingest.errand import Errands
 
 MODULE = """
@@ -38,7 +38,7 @@ def errands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Errands:
     (tmp_path / "answering.py").write_text(MODULE)
     script.write_text(f"#!/bin/sh\nexec {sys.executable} -P {tmp_path}/answering.py\n")
     script.chmod(0o755)
-    monkeypatch.setattr(errand.sys, "executable", str(script))
+    monkeypatch.setattr(process.sys, "executable", str(script))
     return Errands()
 
 
@@ -49,7 +49,7 @@ async def test_a_question_is_answered(errands: Errands) -> None:
 
 async def test_media_goes_first(errands: Errands) -> None:
     """Whoever answers has a lower priority than the relay."""
-    assert int(await errands.run("x", b"nice", limit_s=20)) == errand.NICENESS
+    assert int(await errands.run("x", b"nice", limit_s=20)) == process.NICENESS
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,13 @@ A key frame that kills it, or that it cannot finish, costs one picture: the next
 from __future__ import annotations
 
 import asyncio
-import sys
 
 import msgspec
 
 from camrelay import metrics
 from camrelay.errors import Overloaded, WorkerLost
 from camrelay.ingest.keyframe import from_access_unit
+from camrelay.ingest.process import Answering
 from camrelay.model import AccessUnit
 
 #: 4K takes 0.2 s; what takes longer than this, on however busy a machine, does not end.
@@ -29,7 +29,7 @@ class Decoder:
     """Makes JPEGs of key frames."""
 
     def __init__(self) -> None:
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Answering | None = None
         self._turn = asyncio.Lock()
         self._waiting = 0
 
@@ -52,25 +52,22 @@ class Decoder:
     async def stop(self) -> None:
         """Ends the process."""
         process, self._process = self._process, None
-        if process is not None and process.returncode is None:
-            process.kill()
-            await process.wait()
+        if process is not None:
+            await process.stop()
 
     async def _ask(self, question: bytes) -> bytes:
-        process = self._process
-        if process is None:
-            process = self._process = await self._start()
-        assert process.stdin is not None
-        assert process.stdout is not None
         is_done = False
         try:
+            process = self._process
+            if process is None:
+                process = self._process = await Answering.start("snapshot")
             async with asyncio.timeout(PICTURE_S):
-                process.stdin.write(len(question).to_bytes(4, "big") + question)
-                await process.stdin.drain()
-                size = int.from_bytes(await process.stdout.readexactly(4), "big")
+                process.questions.write(len(question).to_bytes(4, "big") + question)
+                await process.questions.drain()
+                size = int.from_bytes(await process.answers.readexactly(4), "big")
                 if size > MAX_PICTURE_BYTES:
                     raise WorkerLost("the process that decodes pictures talks nonsense")
-                picture = await process.stdout.readexactly(size)
+                picture = await process.answers.readexactly(size)
                 is_done = True
                 return picture
         except (TimeoutError, OSError, asyncio.IncompleteReadError):
@@ -80,12 +77,3 @@ class Decoder:
             # Half an answer, or nobody who waits for it: the next question would get this one's.
             if not is_done:
                 await self.stop()
-
-    async def _start(self) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "camrelay.ingest.snapshot"),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
-        )

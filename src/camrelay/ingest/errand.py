@@ -7,7 +7,6 @@ answer, or why there is none, to standard output. Credentials are in the questio
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import resource
 import sys
@@ -18,6 +17,7 @@ import msgspec
 
 from camrelay import errors
 from camrelay.errors import CameraUnreachable, Overloaded, SourceError, WorkerLost
+from camrelay.ingest.process import Answering
 
 #: Of address space, in the process; a decoder of 8K pictures needs half of it.
 MEMORY_BYTES = 1_500_000_000
@@ -27,8 +27,6 @@ CPU_S = 20
 MAX_ANSWER_BYTES = 16_000_000
 #: Each is a Python that starts and loads a library: more at once would only be slower.
 MAX_AT_ONCE = 4
-#: Such a process computes for a second or two, beside viewers who wait for nobody (setpriority(2)).
-NICENESS = 10
 
 _REASONS = {
     kind.code: kind
@@ -69,36 +67,24 @@ class Errands:
 
 
 async def _run(module: str, question: bytes, limit_s: float) -> bytes:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", f"camrelay.ingest.{module}"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        # What a library or a traceback may print holds URLs.
-        stderr=asyncio.subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    with contextlib.suppress(ProcessLookupError):
-        os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
+    asked = await Answering.start(module)
     try:
         async with asyncio.timeout(limit_s):
-            process.stdin.write(question)
-            process.stdin.close()
+            asked.questions.write(question)
+            asked.questions.write_eof()
             answer = bytearray()
-            while part := await process.stdout.read(65_536):
+            while part := await asked.answers.read(65_536):
                 answer += part
                 if len(answer) > MAX_ANSWER_BYTES:
                     raise WorkerLost("the process that asked the camera never stops answering")
-            await process.wait()
             return bytes(answer)
     except TimeoutError:
         raise CameraUnreachable("the camera did not answer in time") from None
+    except OSError:
+        # It went before it had read the question.
+        raise WorkerLost("the process that asked the camera died") from None
     finally:
-        if process.returncode is None:
-            process.kill()
-            # Not only wait(): what it had written lies in a pipe that is open until it is read.
-            await process.communicate()
+        await asked.stop()
 
 
 def _opened(answer: bytes) -> bytes:

@@ -13,7 +13,6 @@ import asyncio
 import logging
 import random
 import socket
-import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -24,6 +23,7 @@ from camrelay.ingest.backoff import Backoff
 from camrelay.ingest.budget import Budget
 from camrelay.ingest.demand import Demand
 from camrelay.ingest.egress import EgressPolicy
+from camrelay.ingest.process import Process
 from camrelay.ingest.source import Listener, Publish, PublishSound, Report, Source, Turnstile
 from camrelay.model import Rendition, Viewer, stream_name, void
 
@@ -176,7 +176,7 @@ class _Worker:
         self.cameras = 0
         self._arguments = (str(options.open_timeout_s), str(options.stall_timeout_s * SILENCE_SHARE))
         self._task: asyncio.Task[None] | None = None
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Process | None = None
         self._transport: asyncio.Transport | None = None
         self._is_ready = asyncio.Event()
         self._listeners: dict[int, Listener] = {}
@@ -217,7 +217,7 @@ class _Worker:
 
     def kill(self) -> None:
         """Ends the process at once; another one takes its place unless the worker is stopped."""
-        if self._process is not None and self._process.returncode is None:
+        if self._process is not None:
             self._process.kill()
 
     # Its own life.
@@ -245,16 +245,14 @@ class _Worker:
         """One process, from its start to its end."""
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-m", "camrelay.ingest.worker", str(theirs.fileno()), *self._arguments,
-                pass_fds=(theirs.fileno(),),
-                stdin=asyncio.subprocess.DEVNULL,
-                # What a traceback prints may hold URLs.
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.DEVNULL,
+            self._process = Process(
+                "worker",
+                str(theirs.fileno()),
+                *self._arguments,
+                passed=(theirs.fileno(),),
                 # A Ctrl-C at the terminal is for the relay, which then ends the workers in order.
-                start_new_session=True,
-            )  # fmt: skip
+                is_apart=True,
+            )
             theirs.close()
             try:
                 loop = asyncio.get_running_loop()
