@@ -209,6 +209,18 @@ class TestLife:
 
         assert [unit.params for unit in recorder.units] == [PARAMS, other]
 
+    async def test_equal_parameters_are_kept_once(self, line: FakeLine, recorder: Recorder) -> None:
+        """However often the camera comes back: the access units in a ring all refer to the same ones."""
+        async with source(line, recorder):
+            for attempt in range(5):
+                await line.dialled()
+                line.say(feed.Opened(line.attempt), feed.Params(line.attempt, make_params()))
+                line.unit(attempt, is_key=True)
+                line.ended("interrupted")
+
+        assert len(recorder.units) == 5
+        assert len({id(unit.params) for unit in recorder.units}) == 1
+
     async def test_comes_back_with_one_discontinuity(self, line: FakeLine, recorder: Recorder) -> None:
         """The clock goes on across the outage, whatever the camera's own does (fault F1)."""
         async with source(line, recorder):

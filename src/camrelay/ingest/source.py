@@ -113,6 +113,8 @@ class Source:
         self._backoff = Backoff(options.backoff_min_s, options.backoff_max_s)
         self._timeline = Timeline()
         self._status: CameraStatus | None = None
+        #: What a decoder needed last, whichever attempt said so.
+        self._known_params: VideoParams | None = None
         # Of the attempt that is under way:
         self._attempt = 0
         self._params: VideoParams | None = None
@@ -238,7 +240,10 @@ class Source:
         elif isinstance(message, feed.Sound):
             self._sound(message)
         elif isinstance(message, feed.Params):
-            self._params = message.video
+            # Access units outlive their connection: those of a camera that comes back as it was share these.
+            if message.video != self._known_params:
+                self._known_params = message.video
+            self._params = self._known_params
             if message.video.audio is not None and self._sound_clock is None:
                 self._sound_clock = SoundClock(message.video.audio.clock_rate)
         elif isinstance(message, feed.Opened):
