@@ -95,7 +95,7 @@ class TestFragment:
         """A track fragment of its own, whose run begins where the data of the pictures ends."""
         units = [b"one", b"second"]
 
-        data = fmp4.fragment(1, 0, [SAMPLE], fmp4.SoundRun(2, 5_000, 1024, units))
+        data = b"".join(fmp4.fragment(1, 0, [SAMPLE], fmp4.SoundRun(2, 5_000, 1024, units)))
 
         traf = data.rindex(b"traf")
         track, duration = struct.unpack_from(">8xII", data, data.index(b"tfhd", traf))
@@ -112,7 +112,7 @@ class TestFragment:
         samples = [SAMPLE, fmp4.Sample(b"\0\0\0\1\x41", 3000, -7200, False)]
         init = mp4.read_init(fmp4.init_section(PARAMS))
 
-        (fragment,) = mp4.read_fragments(fmp4.fragment(2**32 + 7, 2**40, samples), init)
+        (fragment,) = mp4.read_fragments(b"".join(fmp4.fragment(2**32 + 7, 2**40, samples)), init)
 
         assert fragment.sequence_number == 7
         assert fragment.decode_time == 2**40
@@ -120,10 +120,17 @@ class TestFragment:
         assert fragment.data == samples[0].data + samples[1].data
         assert fragment.samples == (mp4.Sample(3600, 6, True, 0), mp4.Sample(3000, 5, False, -7200))
 
+    def test_holds_what_it_was_given_and_copies_nothing(self) -> None:
+        """Access units are in the ring, too; their bytes are there once."""
+        _, *pieces = fmp4.fragment(1, 0, [SAMPLE, SAMPLE])
+
+        assert all(piece is SAMPLE.data for piece in pieces)
+        assert len(pieces) == 2
+
     def test_segments_are_fragments_one_after_the_other(self) -> None:
         """A segment is the concatenation of its parts."""
         init = mp4.read_init(fmp4.init_section(PARAMS))
-        parts = [fmp4.fragment(i, i * 3600, [SAMPLE]) for i in range(3)]
+        parts = [b"".join(fmp4.fragment(i, i * 3600, [SAMPLE])) for i in range(3)]
 
         fragments = mp4.read_fragments(b"".join(parts), init)
 
@@ -135,7 +142,7 @@ class TestFragment:
         data = fmp4.init_section(params)
         for i in range(0, 20, 5):
             part = [fmp4.Sample(u[3], 3600, u[0] - u[1], u[2]) for u in units[i : i + 5]]
-            data += fmp4.fragment(i, units[i][1] + 2**33, part)
+            data += b"".join(fmp4.fragment(i, units[i][1] + 2**33, part))
 
         with av.open(io.BytesIO(data)) as container:
             pictures = list(container.decode(video=0))

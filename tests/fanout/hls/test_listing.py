@@ -44,7 +44,7 @@ class Stream:
                 self.msn, init, int(self.now * 1e6), is_discontinuity=is_discontinuity, is_gap=is_gap
             )
             self.msn += 1
-        part = Part(self.part, PART_TARGET, not self.segment.parts, b"" if is_gap else bytes(size))
+        part = Part(self.part, PART_TARGET, not self.segment.parts, *(() if is_gap else (bytes(size),)))
         self.part += 1
         self.now += 0.5
         self.segment.parts.append(part)

@@ -138,7 +138,7 @@ class Decoded:
 def decode(params: AudioParams, run: fmp4.SoundRun | None) -> Decoded:
     init = fmp4.init_section(PARAMS, sound.track(params), sound.TRACK_ID)
     picture = fmp4.Sample(b"\0\0\0\x01\x65", CLOCK_RATE, 0, True)
-    data = init + fmp4.fragment(1, 0, [picture], run)
+    data = init + b"".join(fmp4.fragment(1, 0, [picture], run))
     decoded = Decoded()
     with av.open(io.BytesIO(data), format="mp4") as container:
         (video,), (audio,) = container.streams.video, container.streams.audio

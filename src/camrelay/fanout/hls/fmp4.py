@@ -65,8 +65,8 @@ class SoundRun(NamedTuple):
 
 def fragment(
     sequence_number: int, decode_time: int, samples: Sequence[Sample], sound: SoundRun | None = None
-) -> bytes:
-    """A movie fragment and its data: moof and mdat.
+) -> list[bytes]:
+    """A movie fragment and its data, moof and mdat, in pieces: the data is that of the samples, not a copy.
 
     Args:
         sequence_number: of the fragment; only its low 32 bits fit [8.8.5].
@@ -98,7 +98,7 @@ def fragment(
         *(trun_bytes, b"trun", _TRUN_FLAGS, len(samples), moof_bytes + 8),
     )
     mdat_bytes = 8 + sum(map(len, data))
-    return b"".join([head, run, sound_traf, struct.pack(">I4s", mdat_bytes, b"mdat"), *data])
+    return [b"".join([head, run, sound_traf, struct.pack(">I4s", mdat_bytes, b"mdat")]), *data]
 
 
 def _sound_traf(sound: SoundRun, data_offset: int) -> bytes:

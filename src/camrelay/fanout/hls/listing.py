@@ -114,7 +114,7 @@ class Listing:
             starts_map = bool(entries) and entries[-1].segment.init is not segment.init
             entries.append(_Entry(segment, self._end, starts_map=starts_map))
         self._end += part.duration
-        self._held_bytes += len(part.data)
+        self._held_bytes += part.size_bytes
         self._longest_s = max(self._longest_s, (self._end - entries[0].begin) / CLOCK_RATE)
         self._unlist_parts(now)
 

@@ -13,18 +13,33 @@ class InitSection(NamedTuple):
     codecs: str
 
 
-class Part(NamedTuple):
-    """A partial segment. `number` runs through all segments, `duration` is in ticks, a gap has no `data`."""
+class Part:
+    """A partial segment. `number` runs through all segments, `duration` is in ticks, a gap has no `data`.
 
-    number: int
-    duration: int
-    is_independent: bool
-    data: bytes
+    Its pieces are bytes that the ring holds, too. They become one when the first viewer asks for them: most
+    parts of most cameras nobody ever sees.
+    """
+
+    __slots__ = ("_pieces", "duration", "is_independent", "number", "size_bytes")
+
+    def __init__(self, number: int, duration: int, is_independent: bool, *pieces: bytes) -> None:
+        self.number = number
+        self.duration = duration
+        self.is_independent = is_independent
+        self.size_bytes = sum(map(len, pieces))
+        self._pieces = pieces
+
+    @property
+    def data(self) -> bytes:
+        """What a viewer gets."""
+        if len(self._pieces) != 1:
+            self._pieces = (b"".join(self._pieces),)
+        return self._pieces[0]
 
     @property
     def is_gap(self) -> bool:
         """Whether this part stands for media that never came."""
-        return not self.data
+        return not self.size_bytes
 
 
 class Segment:
@@ -56,7 +71,7 @@ class Segment:
     @property
     def size_bytes(self) -> int:
         """Bytes of all parts so far."""
-        return sum(len(part.data) for part in self.parts)
+        return sum(part.size_bytes for part in self.parts)
 
     def __repr__(self) -> str:
         state = "complete" if self.is_complete else "open"

@@ -145,7 +145,7 @@ class Segmenter:
             self._finish_segment()
             self._segment = self._new_segment(is_gap=True)
         self._awaits_key = True
-        self._add_part(self._segment, Part(self.next_part, self.part_target, False, b""))
+        self._add_part(self._segment, Part(self.next_part, self.part_target, False))
         self._clock += self.part_target
         if self._segment.duration + self.part_target > self._wish:
             self._complete(self._segment)
@@ -251,9 +251,9 @@ class Segmenter:
     def _close_part(self) -> None:
         assert self._segment is not None
         heard = None if self._sound is None else self._sound.take(self._clock)
-        data = fmp4.fragment(self.next_part + 1, self._part_clock, self._samples, heard)
+        pieces = fmp4.fragment(self.next_part + 1, self._part_clock, self._samples, heard)
         is_independent = any(sample.is_key for sample in self._samples)
-        part = Part(self.next_part, self._part_duration, is_independent, data)
+        part = Part(self.next_part, self._part_duration, is_independent, *pieces)
         self._samples, self._samples_bytes, self._part_duration = [], 0, 0
         self._add_part(self._segment, part)
         if part.number == 0 and self._is_first_short:

@@ -1,8 +1,8 @@
 """HLS of one stream: takes access units from the hub, keeps the bytes of what is listed, wakes who waits.
 
-Parts and segments get their response heads when they are made. Playlists are rendered when the first viewer
-asks for a version, once for all who ask. Who waits is told once the access unit is dealt with, in groups that
-leave everybody else a turn.
+Responses are made when the first viewer asks for them, once for all who ask: those of parts and segments, and
+every version of a playlist. Who waits is told once the access unit is dealt with, in groups that leave
+everybody else a turn.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 import logging
 import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from camrelay import config, metrics
@@ -25,7 +25,7 @@ from camrelay.fanout.hls.listing import Beside, Listing
 from camrelay.fanout.hls.playlist import RenditionReport, Variant
 from camrelay.fanout.hls.release import release
 from camrelay.fanout.hls.response import Content, content
-from camrelay.fanout.hls.segment import Part, Segment
+from camrelay.fanout.hls.segment import InitSection, Part, Segment
 from camrelay.fanout.hls.segmenter import Segmenter
 from camrelay.fanout.hls.waiting import Pending, WaitingRoom
 from camrelay.model import (
@@ -98,6 +98,8 @@ class Window:
         self._segmenter = Segmenter(
             options, first_msn, self._part_added, self._segment_completed, is_first_short=True
         )
+        #: What can be fetched, by name, and what of it somebody has fetched.
+        self._media: dict[str, Sequence[InitSection | Part]] = {}
         self._contents: dict[str, Content] = {}
         self._playlists: dict[tuple[int, bool, int], Content] = {}
         self._room = WaitingRoom[Content](MAX_WAITERS)
@@ -235,15 +237,19 @@ class Window:
             NotFound: it is gone, never was, or is a gap.
         """
         number = self._segmenter.next_part
-        if name not in self._contents and name == self._listing.part_name(number):
+        if name not in self._media and name == self._listing.part_name(number):
             return self.expect(lambda: self._segmenter.next_part > number, partial(self._made, name))
         return self._made(name)
 
     def _made(self, name: str) -> Content:
-        try:
-            return self._contents[name]
-        except KeyError:
-            raise NotFound("no such part, segment or init section") from None
+        if name not in self._contents:
+            media = self._media.get(name)
+            if media is None:
+                raise NotFound("no such part, segment or init section")
+            # Names are never used again, and after three TARGETDURATIONs nobody asks for them.
+            body = tuple(each.data for each in media)
+            self._contents[name] = content(MEDIA_TYPE, body, self._cache_control(3 * self._target_s))
+        return self._contents[name]
 
     def _first_part(self, make: Callable[[], Content]) -> Pending[Content]:
         if self.is_away:
@@ -258,24 +264,29 @@ class Window:
         now = self._loop.time()
         self._listing.add(segment, part, now)
         self.listing_since_s = min(self.listing_since_s, now)
-        if segment.is_discontinuity and len(segment.parts) == 1:
-            self._discontinuity_listed(self._listing.newest_discontinuity)
-        self._add(self._listing.init_name(segment.init), (segment.init.data,))
+        if len(segment.parts) == 1:
+            self._media[self._listing.init_name(segment.init)] = (segment.init,)
+            if segment.is_discontinuity:
+                self._discontinuity_listed(self._listing.newest_discontinuity)
         if not part.is_gap:
-            self._add(self._listing.part_name(part.number), (part.data,))
+            self._media[self._listing.part_name(part.number)] = (part,)
             self._end_at = now
         self._is_changed = True
 
     def _segment_completed(self, segment: Segment) -> None:
         if not segment.is_gap:
-            self._add(self._listing.segment_name(segment), tuple(part.data for part in segment.parts))
+            self._media[self._listing.segment_name(segment)] = segment.parts
         for forgotten in self._listing.complete(segment, self._loop.time()):
-            self._contents.pop(self._listing.segment_name(forgotten), None)
+            self._forget(self._listing.segment_name(forgotten))
             for part in forgotten.parts:
-                self._contents.pop(self._listing.part_name(part.number), None)
+                self._forget(self._listing.part_name(part.number))
             if forgotten.init is not self._listing.oldest.init:
-                self._contents.pop(self._listing.init_name(forgotten.init), None)
+                self._forget(self._listing.init_name(forgotten.init))
         self._is_changed = True
+
+    def _forget(self, name: str) -> None:
+        self._media.pop(name, None)
+        self._contents.pop(name, None)
 
     def _grace(self) -> float:
         """How long a live camera may be late before its silence is called a gap.
@@ -338,11 +349,6 @@ class Window:
             body = compressor.compress(body) + compressor.flush()
             headers.append("Content-Encoding: gzip")
         return content(PLAYLIST_TYPE, (body,), *headers)
-
-    def _add(self, name: str, body: tuple[bytes, ...]) -> None:
-        # Names are never used again, and after three TARGETDURATIONs nobody asks for them.
-        if name not in self._contents:
-            self._contents[name] = content(MEDIA_TYPE, body, self._cache_control(3 * self._target_s))
 
     def _cache_control(self, max_age_s: int) -> str:
         return f"Cache-Control: public, max-age={max_age_s}" if self._is_public else _PRIVATE
