@@ -61,6 +61,14 @@ async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"postgresql+asyncpg:///{name}?host={folder}&user=postgres"
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def people_url(request: pytest.FixtureRequest) -> str:
+    """`audit.url` for each kind of database of people; logs have schemas of their own there."""
+    if request.param == "sqlite":
+        return ""
+    return f"postgresql+asyncpg:///postgres?host={request.getfixturevalue('postgres')}&user=postgres"
+
+
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     """The same, opened, with every table."""

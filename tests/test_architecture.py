@@ -166,6 +166,7 @@ KEEPERS = {
         "migrations.",
     },
     "alembic": {"database", "migrations."},
+    "asyncpg": {"database", "audit.postgres"},
     "jwt": {"auth.token"},
     "aiosmtplib": {"mail.transport"},
     "argon2": {"auth.password"},

@@ -217,9 +217,9 @@ class App:
         wired = self._wired
         directory, desk = Path(self._options.store.directory), Desk()
         guard = wired.gate.permissions
-        name_of = wired.accounts.name
-        records = Records(directory, guard, wired.lineup.camera, wired.log.append, desk, name_of)
-        own = OwnRecord(directory, guard, wired.keeper, desk, name_of)
+        name_of, people_url = wired.accounts.name, self._options.audit.url
+        records = Records(directory, guard, wired.lineup.camera, wired.log.append, desk, name_of, people_url)
+        own = OwnRecord(directory, guard, wired.keeper, desk, name_of, people_url)
         numbers = UsageNumbers(directory, guard, wired.lineup.camera, desk)
         return [*records.routes(), *own.routes(), *numbers.routes(), *wired.keeper.routes()]
 

@@ -230,6 +230,9 @@ class Audit(_Section, frozen=True):
     #: For how many days network, address and browser of people are kept beside either. 0: as long as these.
     viewings_details_days: Annotated[int, Meta(ge=0, le=3660)] = 0
     acts_details_days: Annotated[int, Meta(ge=0, le=3660)] = 0
+    #: SQLAlchemy URL of the PostgreSQL that keeps who the records are about; "" means SQLite in the
+    #: directory.
+    url: str = ""
     #: Who gets a copy of every line: "file:/path", "syslog://host:port", "http://" or "https://" URLs.
     sinks: tuple[str, ...] = ()
 
@@ -307,6 +310,7 @@ SECRETS: tuple[Path, ...] = (
     ("mail", "password"),
     ("webrtc", "ice_servers"),
     ("audit", "sinks"),
+    ("audit", "url"),
 )
 
 

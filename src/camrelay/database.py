@@ -135,6 +135,18 @@ class Database:
             raise StoreUnavailable("the database does not answer") from None
 
 
+def postgres_arguments(url: str) -> dict[str, Any]:
+    """What asyncpg connects with by a SQLAlchemy URL; ValueError when it is none of PostgreSQL."""
+    try:
+        parsed = sa.make_url(url)
+        if parsed.get_backend_name() != "postgresql":
+            raise ValueError("not PostgreSQL")
+        _, arguments = parsed.set(drivername="postgresql+asyncpg").get_dialect()().create_connect_args(parsed)
+    except (SQLAlchemyError, ImportError):
+        raise ValueError("not a URL") from None
+    return dict(arguments)
+
+
 def _engine(url: str) -> AsyncEngine:
     backend = sa.make_url(url).get_backend_name()
     engine = create_async_engine(

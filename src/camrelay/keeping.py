@@ -23,7 +23,7 @@ from msgspec import Meta
 from camrelay import config
 from camrelay.audit import erasure, holds, restriction, retention, usage
 from camrelay.audit.holds import Hold
-from camrelay.audit.people import opened
+from camrelay.audit.people import alias_of, opened
 from camrelay.audit.signer import Signer
 from camrelay.auth.lease import Handle, HandleKind
 from camrelay.errors import AuditError, AuditUnavailable, Held, NotFound, NotReady
@@ -97,7 +97,7 @@ class Keeper:
 
     Args:
         directory: of the access log.
-        options: for how long what is kept.
+        options: for how long what is kept, and where people are.
         guard: who may do that.
         record: writes an access event; its awaitable is done when the event is durable.
         end: ends what hangs on a handle.
@@ -140,7 +140,7 @@ class Keeper:
             AuditUnavailable: that cannot be done now.
         """
         try:
-            count = await asyncio.to_thread(erasure.replay, self._directory)
+            count = await asyncio.to_thread(erasure.replay, self._directory, self._options.url)
         except OSError as error:
             raise AuditUnavailable(f"erasures cannot be repeated: {error.strerror}") from None
         if count > 0:
@@ -163,7 +163,7 @@ class Keeper:
             return
         erased = {each.alias: each.at_us for each in await asyncio.to_thread(erasure.ledger, self._directory)}
         for subject, since_us in known if erased else ():
-            alias = await asyncio.to_thread(_alias, self._directory, subject)
+            alias = await asyncio.to_thread(alias_of, self._directory, subject)
             if since_us < erased.get(alias, 0):
                 await self._forget(subject)
 
@@ -182,7 +182,7 @@ class Keeper:
             logger.info(wanted.one_line())
             if self._forget is not None:
                 await self._forget(subject)
-            count = await asyncio.to_thread(erasure.erase, self._directory, wanted)
+            count = await asyncio.to_thread(erasure.erase, self._directory, wanted, self._options.url)
         return Receipt(wanted.id, wanted.at_us, max(0, count))
 
     async def restrict(self, subject: str, by: str, *, restricted: bool) -> None:
@@ -190,7 +190,7 @@ class Keeper:
         async with self._turn:
             change = restriction.restrict if restricted else restriction.lift
             reason = "begun" if restricted else "ended"
-            alias = await asyncio.to_thread(_alias, self._directory, subject)
+            alias = await asyncio.to_thread(alias_of, self._directory, subject)
             await self._tell(EventType.RESTRICT, by, about=subject, reason=reason)
             await asyncio.to_thread(change, self._directory, alias)
 
@@ -209,7 +209,7 @@ class Keeper:
         """
         async with self._turn:
             # Before the days that are over go, for good, what is told of them is made.
-            await asyncio.to_thread(usage.collect, self._directory, _today())
+            await asyncio.to_thread(usage.collect, self._directory, _today(), self._options.url)
             days = await asyncio.to_thread(self._expired, viewings_days, is_sure)
             for each in days:
                 await self._tell(EventType.PURGE, by, target=each.name, count=each.lines)
@@ -252,7 +252,7 @@ class Keeper:
         async with self._turn:
             alias = ""
             if wanted.subject:
-                alias = await asyncio.to_thread(_alias, self._directory, wanted.subject)
+                alias = await asyncio.to_thread(alias_of, self._directory, wanted.subject)
             hold = Hold(
                 secrets.token_hex(8),
                 wanted.reason,
@@ -309,7 +309,7 @@ class Keeper:
     def _purge(self, days: list[retention.Expired]) -> None:
         ends = retention.details_ends(self._directory, self._options, _today())
         if days or any(ends):
-            with opened(self._directory) as people:
+            with opened(self._directory, self._options.url) as people:
                 retention.purge(self._directory, Signer.load(self._directory), people, days, *ends)
 
     async def _tell(
@@ -335,11 +335,6 @@ class Keeper:
                 count=count,
             )
         )
-
-
-def _alias(directory: Path, subject: str) -> str:
-    with opened(directory) as people:
-        return people.alias(subject)
 
 
 def _now_us() -> int:

@@ -76,12 +76,20 @@ class OwnRecord:
         guard: who asks.
         keeper: restricts and erases.
         name_of: what people call a subject.
+        url: where people are, as `opened` has it.
     """
 
     def __init__(
-        self, directory: Path, guard: Guard, keeper: Keeper, desk: Desk, name_of: NameOf = nameless
+        self,
+        directory: Path,
+        guard: Guard,
+        keeper: Keeper,
+        desk: Desk,
+        name_of: NameOf = nameless,
+        url: str = "",
     ) -> None:
         self._directory = directory
+        self._url = url
         self._guard = guard
         self._keeper = keeper
         self._desk = desk
@@ -100,7 +108,9 @@ class OwnRecord:
     async def show(self, request: web.Request) -> web.Response:
         """A page of what is on record of whoever asks, and of who was shown it; as CSV if asked for."""
         subject, query = self._subject(request), parse_query(request, "")
-        found, next, is_restricted = await self._desk.read(lambda: _read(self._directory, subject, query))
+        found, next, is_restricted = await self._desk.read(
+            lambda: _read(self._directory, subject, query, self._url)
+        )
         if request.query.get("format") == "csv":
             return csv_response(to_csv(found, COLUMNS), "my-record.csv")
         return json_response(OwnRecords(await with_names(found, self._name_of), next, is_restricted))
@@ -108,7 +118,7 @@ class OwnRecord:
     async def export(self, request: web.Request) -> web.Response:
         """Everything that is on record of whoever asks, with proofs, as a ZIP archive."""
         subject = self._subject(request)
-        content = await self._desk.read(lambda: _export(self._directory, subject))
+        content = await self._desk.read(lambda: _export(self._directory, subject, self._url))
         headers = {
             "Cache-Control": "no-store",
             "Content-Disposition": 'attachment; filename="my-record.zip"',
@@ -137,9 +147,9 @@ class OwnRecord:
         return subject
 
 
-def _read(directory: Path, subject: str, query: Query) -> tuple[list[Row], str | None, bool]:
+def _read(directory: Path, subject: str, query: Query, url: str) -> tuple[list[Row], str | None, bool]:
     """A page of somebody's records. Blocks."""
-    with opened(directory) as people:
+    with opened(directory, url) as people:
         every = search(
             directory,
             people=people.pseudonyms(subject),
@@ -154,9 +164,9 @@ def _read(directory: Path, subject: str, query: Query) -> tuple[list[Row], str |
     return list(map(row, page, identities)), cursor(found, page), is_restricted
 
 
-def _export(directory: Path, subject: str) -> bytes:
+def _export(directory: Path, subject: str, url: str) -> bytes:
     """The archive. Blocks."""
-    with opened(directory) as people:
+    with opened(directory, url) as people:
         found = list(search(directory, people=people.pseudonyms(subject)))
         rows = list(map(row, found, people.identify([each.record for each in found])))
     proofs = msgspec.json.encode(prove(directory, Signer.load(directory), found))

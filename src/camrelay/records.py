@@ -136,6 +136,7 @@ class Records:
         cameras: the camera of an id, None when there is none.
         record: writes an access event; its awaitable is done when the event is durable.
         name_of: what people call a subject.
+        url: where people are, as `opened` has it.
     """
 
     def __init__(
@@ -146,8 +147,10 @@ class Records:
         record: Callable[[AccessEvent], Awaitable[None]],
         desk: Desk,
         name_of: NameOf = nameless,
+        url: str = "",
     ) -> None:
         self._directory = directory
+        self._url = url
         self._guard = guard
         self._cameras = cameras
         self._record = record
@@ -180,7 +183,7 @@ class Records:
     async def viewings(self, request: web.Request) -> web.Response:
         """Who watched a camera, from when to when, oldest first; as CSV if that is asked for."""
         query = parse_query(request, self._own_camera(request))
-        rows, next = await self._desk.read(lambda: _read_viewings(self._directory, query))
+        rows, next = await self._desk.read(lambda: _read_viewings(self._directory, query, self._url))
         await self._tell(request, query, rows)
         rows = await with_names(rows, self._name_of)
         if request.query.get("format") == "csv":
@@ -196,7 +199,7 @@ class Records:
         return id
 
     async def _answer(self, request: web.Request, query: Query) -> web.Response:
-        rows, next = await self._desk.read(lambda: _read(self._directory, query))
+        rows, next = await self._desk.read(lambda: _read(self._directory, query, self._url))
         await self._tell(request, query, rows)
         rows = await with_names(rows, self._name_of)
         return json_response(Events(rows, next))
@@ -226,10 +229,10 @@ class Records:
         )
 
 
-def _read(directory: Path, query: Query) -> tuple[list[Row], str | None]:
+def _read(directory: Path, query: Query, url: str) -> tuple[list[Row], str | None]:
     """A page of records, and the cursor of the next if there is one. Blocks."""
     hidden = restricted(directory)
-    with opened(directory) as people:
+    with opened(directory, url) as people:
         found = list(
             islice(
                 search(
@@ -248,10 +251,10 @@ def _read(directory: Path, query: Query) -> tuple[list[Row], str | None]:
     return list(map(row, page, identities)), cursor(found, page)
 
 
-def _read_viewings(directory: Path, query: Query) -> tuple[list[Row], str | None]:
+def _read_viewings(directory: Path, query: Query, url: str) -> tuple[list[Row], str | None]:
     """A page of viewings, and the cursor of the next if there is one. Blocks."""
     hidden = restricted(directory)
-    with opened(directory) as people:
+    with opened(directory, url) as people:
         wanted = _pseudonyms(people, query.subject, hidden)
         every = search(
             directory,

@@ -10,7 +10,7 @@ import pytest
 
 from audit_builders import NOON_US, make_event
 from camrelay.audit import erasure as module
-from camrelay.audit import holds, people_store, restriction
+from camrelay.audit import holds, restriction, sqlite_file
 from camrelay.audit.erasure import LEDGER, adopt, erase, prepare, replay, saved
 from camrelay.audit.holds import Hold
 from camrelay.audit.people import opened
@@ -121,7 +121,7 @@ def test_a_crash_in_between_is_made_good_by_the_next_start(
 
 def test_old_pages_that_somebody_reads_are_said(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody is told that it is done while a copy could still be made."""
-    monkeypatch.setattr(people_store, "_BUSY_S", 0.01)
+    monkeypatch.setattr(sqlite_file, "_BUSY_S", 0.01)
     reader = sqlite3.connect(store / DATABASE, isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT * FROM people").fetchall()

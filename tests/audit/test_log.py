@@ -11,20 +11,23 @@ import stat
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import asyncpg  # type: ignore[import-untyped]
 import msgspec
 import pytest
 
 from camrelay import metrics
 from camrelay.audit import log as module
-from camrelay.audit import people_store, writer
+from camrelay.audit import sqlite_file, writer
 from camrelay.audit.archive import log_files, verify
 from camrelay.audit.file import LogFile
 from camrelay.audit.log import AccessLog
 from camrelay.audit.people import People, opened
+from camrelay.audit.people_store import DATABASE
 from camrelay.audit.recovery import read
 from camrelay.audit.signer import Signer, read_notes
 from camrelay.config import Audit
@@ -592,10 +595,10 @@ async def test_no_line_names_anybody(make: Any) -> None:
 
 async def test_without_people_there_is_no_record(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Case 64: while their database is locked viewers are refused; afterwards stops are on record."""
-    monkeypatch.setattr(people_store, "_BUSY_S", 0.01)
+    monkeypatch.setattr(sqlite_file, "_BUSY_S", 0.01)
     fixture = make(commit_timeout_s=1.0)
     await fixture.log.start()
-    other = sqlite3.connect(fixture.directory / people_store.DATABASE, isolation_level=None)
+    other = sqlite3.connect(fixture.directory / DATABASE, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(AuditUnavailable):
         await fixture.log.append(start(1))
@@ -629,10 +632,10 @@ async def test_as_long_as_people_are_locked_refusals_come_at_once(
     make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Case 64: with nothing left to write, the log asks the database as well whether it is back."""
-    monkeypatch.setattr(people_store, "_BUSY_S", 0.01)
+    monkeypatch.setattr(sqlite_file, "_BUSY_S", 0.01)
     fixture = make(commit_timeout_s=1.0)
     await fixture.log.start()
-    other = sqlite3.connect(fixture.directory / people_store.DATABASE, isolation_level=None)
+    other = sqlite3.connect(fixture.directory / DATABASE, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(AuditUnavailable, match="too slow"):
         await fixture.log.append(start(1))
@@ -649,3 +652,62 @@ async def test_as_long_as_people_are_locked_refusals_come_at_once(
     with pytest.raises(AuditUnavailable, match="cannot be written"):
         await fixture.log.append(start(2))
     other.close()
+
+
+# People in a PostgreSQL.
+
+on_postgresql = pytest.mark.parametrize("people_url", ["postgresql"], indirect=True)
+
+
+@on_postgresql
+async def test_a_server_of_people_that_does_not_answer_refuses_viewers(make: Any, people_url: str) -> None:
+    """Case 64: in time; afterwards what waited is on record."""
+    fixture = make(url=people_url, commit_timeout_s=1.0)
+    await fixture.log.start()
+    await fixture.log.append(start(1))
+    other = await asyncpg.connect(people_url.replace("+asyncpg", ""))
+    async with other.transaction():
+        await other.execute(f'LOCK TABLE "{Signer.load(fixture.directory).name}".sidecars')
+        with pytest.raises(AuditUnavailable, match="too slow"):
+            await fixture.log.append(start(2))
+        stopping = fixture.log.append(stop(1))
+    await other.close()
+    async with asyncio.timeout(30):
+        await asyncio.wait([stopping])
+    stopping.exception()
+    await fixture.log.append(start(3))
+    told = [(type, viewing) for type, viewing, _ in fixture.told()[1:]]
+    assert (START, "v1") in told
+    assert (STOP, "v1") in told
+    assert told[-1] == (START, "v3")
+    # The refused start was on its way: then its end is told as well.
+    assert sum(viewing == "v2" for _, viewing in told) in (0, 2)
+
+
+@on_postgresql
+async def test_a_server_of_people_that_is_gone_refuses_viewers_at_once(make: Any, people_url: str) -> None:
+    """Case 64: until it is back. A relay does not start without it."""
+    own = f"t{uuid.uuid4().hex}"
+    other = await asyncpg.connect(people_url.replace("+asyncpg", ""))
+    await other.execute(f"CREATE DATABASE {own}")
+    url = people_url.replace("/postgres?", f"/{own}?")
+    fixture = make(url=url, commit_timeout_s=1.0)
+    await fixture.log.start()
+    await fixture.log.append(start(1))
+    await other.execute(f"ALTER DATABASE {own} ALLOW_CONNECTIONS false")
+    await other.fetch("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", own)
+    with pytest.raises(AuditUnavailable):
+        await fixture.log.append(start(2))
+    assert fixture.log._is_failing
+    with pytest.raises(AuditUnavailable, match="cannot be written"):
+        await fixture.log.append(start(3))
+    late = AccessLog(fixture.directory.with_name("late"), Audit(url=url))
+    with pytest.raises(AuditUnavailable, match="PostgreSQL: "):
+        await late.start()
+    await other.execute(f"ALTER DATABASE {own} ALLOW_CONNECTIONS true")
+    await other.close()
+    async with asyncio.timeout(30):
+        while fixture.log._is_failing:  # noqa: ASYNC110 - set by a thread
+            await asyncio.sleep(0.01)
+    await fixture.log.append(start(4))
+    assert fixture.told()[-1][1] == "v4"

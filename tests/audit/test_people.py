@@ -18,10 +18,11 @@ import pytest
 
 from audit_builders import DAY_US, NOON_US, make_event
 from camrelay.audit import people as module
-from camrelay.audit import people_store
+from camrelay.audit import sqlite_file
 from camrelay.audit.identity import IpMode, trace
 from camrelay.audit.people import KEY, Identity, People, opened
-from camrelay.audit.people_store import DATABASE
+from camrelay.audit.people_sqlite import SqlitePeople
+from camrelay.audit.people_store import DATABASE, KEYS_DATABASE
 from camrelay.audit.record import Record, Retention, serialize
 from camrelay.errors import ChainBroken, ConfigError
 from camrelay.model import AccessEvent, EventType
@@ -37,14 +38,17 @@ def stop(n: int = 1, **overrides: Any) -> AccessEvent:
 
 Make = Callable[..., People]
 
+#: For tests that look into the file.
+only_sqlite = pytest.mark.parametrize("people_url", ["sqlite"], indirect=True)
+
 
 @pytest.fixture
-def make(tmp_path: Path) -> Iterator[Make]:
+def make(tmp_path: Path, people_url: str) -> Iterator[Make]:
     """Opens the people of one store, any number of times."""
     made: list[People] = []
 
     def make(mode: IpMode = IpMode.KEYED) -> People:
-        made.append(People(tmp_path / "store", mode))
+        made.append(People(tmp_path / "store", mode, people_url))
         made[-1].open()
         return made[-1]
 
@@ -53,12 +57,24 @@ def make(tmp_path: Path) -> Iterator[Make]:
         people.close()
 
 
+@pytest.fixture
+def file(tmp_path: Path, people_url: str) -> Path:
+    """What is locked while people are changed."""
+    return tmp_path / "store" / (KEYS_DATABASE if people_url else DATABASE)
+
+
+def connection(people: People) -> sqlite3.Connection:
+    assert isinstance(people._store, SqlitePeople)
+    assert people._store._file._connection is not None
+    return people._store._file._connection
+
+
 def raw(directory: Path) -> bytes:
     """Every byte of every file in a directory."""
     return b"".join(path.read_bytes() for path in directory.rglob("*") if path.is_file())
 
 
-def test_who_watched_is_known_and_not_in_the_line(make: Make, tmp_path: Path) -> None:
+def test_who_watched_is_known_and_not_in_the_line(make: Make, file: Path, tmp_path: Path) -> None:
     """Name, network and agent lie beside it; the file and its key are for one user's eyes."""
     people = make()
     records = people.separate([make_event(), stop()], NOON_US)
@@ -66,7 +82,7 @@ def test_who_watched_is_known_and_not_in_the_line(make: Make, tmp_path: Path) ->
     assert not any(word in lines for word in (b"anna", b"203.0", b"VLC"))
     assert people.identify(records) == [Identity("anna", "203.0.113.0/24", "", "VLC"), Identity("anna")]
     assert (records[0].viewing, records[1].reason) == ("v1", "expired")
-    for name in (DATABASE, KEY):
+    for name in (file.name, KEY):
         assert stat.S_IMODE((tmp_path / "store" / name).stat().st_mode) == 0o600
     assert not any(word in raw(tmp_path / "store") for word in (b"anna", b"203.0.113.77", b"VLC"))
 
@@ -121,6 +137,7 @@ def test_a_summary_of_denials_is_about_nobody(make: Make) -> None:
     assert people.identify(strange)[0].subject == "a?b"
 
 
+@only_sqlite
 def test_the_key_of_a_day_is_destroyed_when_it_is_over(make: Make, tmp_path: Path) -> None:
     """Case 70: with it, whoever tries every address finds the one; without it, nobody can try."""
     people = make()
@@ -141,6 +158,7 @@ def test_the_key_of_a_day_is_destroyed_when_it_is_over(make: Make, tmp_path: Pat
     assert make().separate([make_event(3)], NOON_US + DAY_US)
 
 
+@only_sqlite
 def test_a_store_stolen_after_the_day_tells_no_address(make: Make, tmp_path: Path) -> None:
     """Case 70: not with any key that lies there, for any address of the network that is in the clear.
 
@@ -178,16 +196,17 @@ def test_a_store_stolen_after_the_day_tells_no_address(make: Make, tmp_path: Pat
     assert hits() == set()
 
 
+@only_sqlite
 def test_the_key_of_the_day_outlives_a_remake_event(make: Make) -> None:
     """One address has one hash all day."""
     make().separate([make_event(1)], NOON_US)
     people = make()
     people.separate([make_event(2)], NOON_US)
-    assert people._store._connection is not None
-    rows = people._store._connection.execute("SELECT DISTINCT address_hash FROM sidecars").fetchall()
+    rows = connection(people).execute("SELECT DISTINCT address_hash FROM sidecars").fetchall()
     assert len(rows) == 1
 
 
+@only_sqlite
 def test_whoever_is_forgotten_is_found_nowhere(make: Make, tmp_path: Path) -> None:
     """Not by name, not by pseudonym, not in any byte of any file; everybody else is still there."""
     canary = "canary-5d1e"
@@ -211,11 +230,13 @@ def test_whoever_is_forgotten_is_found_nowhere(make: Make, tmp_path: Path) -> No
     assert people.erase(canary) == -1
 
 
-def test_somebody_forgotten_by_another_process_stays_forgotten(make: Make, tmp_path: Path) -> None:
+def test_somebody_forgotten_by_another_process_stays_forgotten(
+    make: Make, tmp_path: Path, people_url: str
+) -> None:
     """Case 66: while a viewing runs. Its end names nobody; who comes again is somebody new."""
     people = make()
     (before,) = people.separate([make_event()], NOON_US)
-    with opened(tmp_path / "store") as other:
+    with opened(tmp_path / "store", people_url) as other:
         assert other.erase("anna") == 1
     ended, again = people.separate([stop(), make_event(2)], NOON_US)
     assert ended.person == ""
@@ -227,19 +248,23 @@ def test_somebody_forgotten_by_another_process_stays_forgotten(make: Make, tmp_p
     ]
 
 
-def test_an_erasure_that_leaves_traces_says_so(make: Make, tmp_path: Path) -> None:
+def test_an_erasure_that_leaves_traces_says_so(
+    make: Make, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Somebody reads the database: the old pages are still in its journal."""
+    monkeypatch.setattr(sqlite_file, "_BUSY_S", 0.01)
     people = make()
     people.separate([make_event()], NOON_US)
-    reader = sqlite3.connect(tmp_path / "store" / DATABASE, isolation_level=None)
+    reader = sqlite3.connect(file, isolation_level=None)
     reader.execute("BEGIN")
-    reader.execute("SELECT * FROM people").fetchall()
+    reader.execute("SELECT * FROM day_keys").fetchall()
     with pytest.raises(OSError, match="repeat"):
         people.erase("anna")
     reader.close()
     assert people.erase("anna") == -1
 
 
+@only_sqlite
 def test_a_sidecar_of_another_record_is_found_out(make: Make, tmp_path: Path) -> None:
     """What lies beside a record is what it was made with, or is said not to be."""
     people = make()
@@ -257,12 +282,12 @@ def test_a_sidecar_of_another_record_is_found_out(make: Make, tmp_path: Path) ->
 
 
 def test_a_locked_database_is_an_error_of_the_disk(
-    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make: Make, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Case 64: for whoever writes the log; afterwards it goes on."""
-    monkeypatch.setattr(people_store, "_BUSY_S", 0.01)
+    monkeypatch.setattr(sqlite_file, "_BUSY_S", 0.01)
     people = make()
-    other = sqlite3.connect(tmp_path / "store" / DATABASE, isolation_level=None)
+    other = sqlite3.connect(file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(OSError, match="SQLITE_BUSY"):
         people.separate([make_event()], NOON_US)
@@ -270,6 +295,7 @@ def test_a_locked_database_is_an_error_of_the_disk(
     assert people.separate([make_event()], NOON_US)[0].person
 
 
+@only_sqlite
 @pytest.mark.parametrize(
     ("pragma", "error"), [("max_page_count = 1", "SQLITE_FULL"), ("query_only = ON", "SQLITE_READONLY")]
 )
@@ -277,13 +303,12 @@ def test_a_full_or_read_only_database_is_an_error_of_the_disk(make: Make, pragma
     """Case 64: nothing of the batch is kept; with room again the next one is."""
     people = make()
     people.separate([make_event()], NOON_US)
-    assert people._store._connection is not None
-    people._store._connection.execute(f"PRAGMA {pragma}")
+    connection(people).execute(f"PRAGMA {pragma}")
     many = [make_event(n, subject=f"p{n}", agent="x" * 500) for n in range(50)]
     with pytest.raises(OSError, match=error):
         people.separate(many, NOON_US)
-    people._store._connection.execute("PRAGMA max_page_count = 100000")
-    people._store._connection.execute("PRAGMA query_only = OFF")
+    connection(people).execute("PRAGMA max_page_count = 100000")
+    connection(people).execute("PRAGMA query_only = OFF")
     assert people.pseudonyms("p1") == set()
     assert people.identify(people.separate(many, NOON_US))[1].subject == "p1"
 
@@ -321,6 +346,22 @@ def test_tables_of_another_version_are_not_used(tmp_path: Path) -> None:
         People(tmp_path / "store").open()
 
 
+def test_whose_names_are_no_text_may_be_one(make: Make) -> None:
+    """In one batch as well."""
+    people = make()
+    records = people.separate([make_event(1, subject="a\udcffb"), make_event(2, subject="a?b")], NOON_US)
+    assert len({record.person for record in records}) == 1
+
+
+def test_nobody_is_looked_for_in_the_other_kind_of_database(
+    make: Make, tmp_path: Path, people_url: str
+) -> None:
+    """Nobody would be erased there: whoever forgets to say where people are is told so."""
+    make()
+    with pytest.raises(ConfigError, match="kept elsewhere"):
+        People(tmp_path / "store", url="" if people_url else "postgresql+asyncpg://nowhere/none").open()
+
+
 def test_many_people_are_known_one_after_the_other(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory holds some of them, the database all."""
     monkeypatch.setattr(module, "_CACHE_LIMIT", 10)
@@ -330,6 +371,7 @@ def test_many_people_are_known_one_after_the_other(make: Make, monkeypatch: pyte
     assert len(people._cache) <= 10
 
 
+@only_sqlite
 def test_old_days_are_forgotten(make: Make, tmp_path: Path) -> None:
     """With the people of whom nothing else is known; who came back is still there."""
     people = make()
@@ -413,6 +455,7 @@ with opened(pathlib.Path(sys.argv[1])):
 """
 
 
+@only_sqlite
 def test_a_look_in_this_process_leaves_its_locks_alone(make: Make, tmp_path: Path) -> None:
     """Closing any descriptor of the file would drop them all (fcntl(2)), and the next process that closes the
     database would then take the write-ahead log away from under this one."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from audit_builders import NOON_US
 from camrelay.audit.identity import Details, Origin, Trace, unseal
-from camrelay.audit.people_store import PeopleStore
+from camrelay.audit.people_sqlite import SqlitePeople
 from camrelay.audit.record import Retention
 from camrelay.audit.sidecars import Ids, Person, Sidecars
 
@@ -31,7 +31,7 @@ def test_another_start_in_the_same_millisecond_has_other_ids() -> None:
 
 def test_each_row_has_its_own_details(tmp_path: Path) -> None:
     """Whatever their lengths, also where a batch is longer than a statement; an empty one writes none."""
-    store = PeopleStore(tmp_path, lambda: None)
+    store = SqlitePeople(tmp_path, lambda: None)
     store.open()
     batch = Sidecars(range(7, 2000))
     trace = Trace('203.0.113.0/24"', "ab")

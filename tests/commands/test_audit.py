@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from audit_builders import NOON_US, make_event, write_log
-from camrelay.audit import holds, people_store
+from camrelay.audit import holds, sqlite_file
 from camrelay.audit.archive import log_files
 from camrelay.audit.erasure import LEDGER
 from camrelay.audit.holds import Hold
@@ -231,7 +231,7 @@ def test_a_clock_far_ahead_of_the_record_is_asked_about(
 
 def test_a_database_that_is_held_is_said(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody is told that somebody was forgotten who was not."""
-    monkeypatch.setattr(people_store, "_BUSY_S", 0.01)
+    monkeypatch.setattr(sqlite_file, "_BUSY_S", 0.01)
     other = sqlite3.connect(terminal.store / "people.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     result = terminal.run("erase", "anna", "--yes")

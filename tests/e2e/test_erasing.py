@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from playwright.async_api import Browser, expect
 
 from asking import ask, media_playlist, open_session
-from processes import Relay, camrelay
+from camrelay.cli import main
+from processes import Relay, StartRelay, camrelay
 
 pytestmark = pytest.mark.e2e
 
@@ -65,3 +68,27 @@ def found(relay: Relay) -> list[Path]:
     every = [path for path in relay.folder.rglob("*") if path.is_file()]
     assert relay.log in every
     return [path for path in every if CANARY.encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize("people_url", ["postgresql"], indirect=True)
+async def test_people_in_a_postgresql_are_shown_and_erased(start_relay: StartRelay, people_url: str) -> None:
+    """By the relay and by the command, each of which has to know where they are."""
+    relay = await start_relay({}, {"audit": f'url = "{people_url}"'})
+    manager = await relay.token("*", "1h", "--action", "manage", "--for", "olga")
+    for _ in range(2):
+        events = await ask(relay, "GET", "/v1/audit/events", token=manager)
+    assert [each["subject"] for each in events.json["events"] if each["type"] == "record.read"] == ["olga"]
+    own = await ask(relay, "GET", "/v1/me/record", token=manager)
+    assert {each["subject"] for each in own.json["events"]} == {"olga"}
+    erased = await asyncio.to_thread(camrelay_here, "audit", "erase", "olga", "--yes", relay=relay)
+    assert "forgotten: " in erased
+    exported = await asyncio.to_thread(camrelay_here, "audit", "export", "--subject", "olga", relay=relay)
+    assert exported.strip() == "[\n\n]"
+    assert not (relay.folder / "store" / "people.db").exists()
+
+
+def camrelay_here(*arguments: str, relay: Relay) -> str:
+    """What a command prints, without a process of its own."""
+    done = CliRunner().invoke(main, [*arguments, "--config", str(relay.config)])
+    assert done.exit_code == 0, done.output
+    return done.output

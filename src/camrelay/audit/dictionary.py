@@ -82,6 +82,28 @@ BESIDE = (
     Entry("erasures.id", Personal.NO, "which erasures this database knows of", "for good"),
 )
 
+#: With `audit.url`. Veiled is what is sealed besides with a key that never leaves the relay's directory.
+SERVED = (
+    Entry("people-keys.db: veils.lookup", Personal.PSEUDONYM, "finds a key, keyed hash", "as people.id"),
+    Entry("people-keys.db: veils.key", Personal.NO, "veils what is kept of one person", "as people.id"),
+    Entry("people-keys.db: day_keys.day", Personal.NO, "the day of the key", "until the day is over"),
+    Entry("people-keys.db: day_keys.key", Personal.NO, "as day_keys.key", "until the day is over"),
+    Entry("PostgreSQL: layout.version", Personal.NO, "which tables these are", "for good"),
+    Entry("PostgreSQL: people.id", Personal.NO, "as people.id", "as people.id"),
+    Entry("PostgreSQL: people.lookup", Personal.PSEUDONYM, "as people.lookup", "as people.id"),
+    Entry("PostgreSQL: people.veiled", Personal.SEALED, "people.name and people.key", "as people.id"),
+    Entry("PostgreSQL: pseudonyms.name", Personal.PSEUDONYM, "as pseudonyms.name", "as people.id"),
+    Entry("PostgreSQL: pseudonyms.person", Personal.PSEUDONYM, "as pseudonyms.person", "as people.id"),
+    Entry("PostgreSQL: sidecars.event", Personal.NO, "as sidecars.event", _BESIDE),
+    Entry("PostgreSQL: sidecars.person", Personal.PSEUDONYM, "as sidecars.person", _BESIDE),
+    Entry("PostgreSQL: sidecars.retention", Personal.NO, "as sidecars.retention", _BESIDE),
+    Entry("PostgreSQL: sidecars.veiled", Personal.SEALED, "network, address_hash and blob", _BESIDE),
+    Entry("PostgreSQL: moments.person", Personal.PSEUDONYM, "as moments.person", _LINE),
+    Entry("PostgreSQL: moments.minute", Personal.NO, "as moments.minute", _LINE),
+    Entry("PostgreSQL: moments.retention", Personal.NO, "as moments.retention", _LINE),
+    Entry("PostgreSQL: erasures.id", Personal.NO, "as erasures.id", "for good"),
+)
+
 FILES = (
     Entry("erased.jsonl: id", Personal.NO, "names an erasure, also in the record", "for good"),
     Entry("erased.jsonl: alias", Personal.PSEUDONYM, "whom a backup has to forget, keyed hash", "for good"),
@@ -133,6 +155,13 @@ def markdown() -> str:
             "",
             *_entries(BESIDE),
             "",
+            "## Beside the lines, with `audit.url`: a schema in PostgreSQL, and `people-keys.db`",
+            "",
+            "What identifies somebody is veiled there: sealed once more, with a key for each person that "
+            "never leaves the directory of the record.",
+            "",
+            *_entries(SERVED),
+            "",
             "## Other files",
             "",
             *_entries(FILES),
@@ -143,7 +172,7 @@ def markdown() -> str:
 
 def missing(stored: Mapping[str, Iterable[str]]) -> set[str]:
     """The stored fields, by the prefix that entries have before them, that no entry speaks of."""
-    known = {entry.field for entry in (*LINE, *BESIDE, *FILES)}
+    known = {entry.field for entry in (*LINE, *BESIDE, *SERVED, *FILES)}
     return {prefix + field for prefix, fields in stored.items() for field in fields} - known
 
 

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from camrelay.audit import holds, restriction
-from camrelay.audit.people import opened
+from camrelay.audit.people import alias_of, opened
 from camrelay.audit.signer import private
 from camrelay.durable import replace, sync_directory
 from camrelay.errors import AuditUnavailable
@@ -46,14 +46,16 @@ def prepare(directory: Path, subject: str, now_us: int, today: str) -> Erasure:
     Raises:
         Held: somebody needs what is known of them.
     """
-    with opened(directory) as people:
-        alias = people.alias(subject)
+    alias = alias_of(directory, subject)
     holds.check_person(directory, alias, today)
     return Erasure(secrets.token_hex(8), alias, now_us)
 
 
-def erase(directory: Path, erasure: Erasure) -> int:
+def erase(directory: Path, erasure: Erasure, url: str = "") -> int:
     """Forgets a person, in the database and in whatever database is put back.
+
+    Args:
+        url: where people are, as `opened` has it, here and below.
 
     Returns:
         How many records no longer tell who they are about; -1 when nobody was known by that name.
@@ -64,27 +66,27 @@ def erase(directory: Path, erasure: Erasure) -> int:
     try:
         _append(directory, erasure)
         restriction.lift(directory, erasure.alias)
-        return _carry_out(directory, [erasure])
+        return _carry_out(directory, [erasure], url)
     except OSError as error:
         raise AuditUnavailable(error.strerror or "the disk failed") from None
 
 
-def replay(directory: Path) -> int:
+def replay(directory: Path, url: str = "") -> int:
     """Carries out every erasure of the ledger that the database does not know of.
 
     Returns:
         How many records no longer tell who they are about, -1 if there was nobody to forget.
     """
     erasures = ledger(directory)
-    return _carry_out(directory, erasures) if erasures else -1
+    return _carry_out(directory, erasures, url) if erasures else -1
 
 
-def adopt(directory: Path, text: str) -> int:
+def adopt(directory: Path, text: str, url: str = "") -> int:
     """Adds to the ledger what it lacks of a copy, and carries it out; as `replay`."""
     known = ledger(directory)
     every = {erasure.id: erasure for erasure in (*known, *saved(text))}
     replace(directory / LEDGER, b"".join(map(_line, every.values())))
-    return replay(directory)
+    return replay(directory, url)
 
 
 def ledger(directory: Path) -> list[Erasure]:
@@ -106,9 +108,9 @@ def saved(text: str) -> list[Erasure]:
     return found
 
 
-def _carry_out(directory: Path, erasures: Iterable[Erasure]) -> int:
+def _carry_out(directory: Path, erasures: Iterable[Erasure], url: str) -> int:
     wanted = {erasure.id: erasure.alias for erasure in erasures}
-    with opened(directory) as people:
+    with opened(directory, url) as people:
         return people.carry_out(wanted)
 
 

@@ -92,7 +92,7 @@ class AccessLog:
         self._options = options
         self._utc_us = utc_us
         self._writer = ChainWriter(directory, open_file=open_file, utc_us=utc_us)
-        self._people = People(directory, IpMode(options.ip_mode))
+        self._people = People(directory, IpMode(options.ip_mode), options.url)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
@@ -115,7 +115,7 @@ class AccessLog:
         try:
             await asyncio.to_thread(self._open)
         except BaseException as error:
-            self._close()
+            await asyncio.to_thread(self._close)
             if isinstance(error, BlockingIOError):
                 raise AuditUnavailable(f"another server writes its access log to {self._directory}") from None
             if isinstance(error, OSError):

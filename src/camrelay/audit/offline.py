@@ -12,8 +12,11 @@ from camrelay.audit.writer import ChainWriter
 from camrelay.model import AccessEvent
 
 
-def tell(directory: Path, event: AccessEvent) -> None:
+def tell(directory: Path, event: AccessEvent, url: str = "") -> None:
     """Writes an event, durable and signed on return.
+
+    Args:
+        url: where people are, as `opened` has it.
 
     Raises:
         BlockingIOError: a relay writes there: ask it instead.
@@ -23,7 +26,7 @@ def tell(directory: Path, event: AccessEvent) -> None:
     writer = ChainWriter(directory, open_file=LogFile, utc_us=lambda: time.time_ns() // 1000)
     try:
         closing = writer.open()
-        with opened(directory) as people:
+        with opened(directory, url) as people:
             records = people.separate([event], time.time_ns() // 1000)
         writer.commit([serialize(record) for record in (*closing, *records)])
         writer.sign()

@@ -33,10 +33,12 @@ from camrelay.audit.identity import (
     trace,
     unseal,
 )
-from camrelay.audit.people_store import Known, PeopleStore
+from camrelay.audit.people_postgres import PostgresPeople
+from camrelay.audit.people_sqlite import SqlitePeople
+from camrelay.audit.people_store import DATABASE, KEYS_DATABASE, Known, Newcomer, PeopleStore
 from camrelay.audit.record import REGISTRY, Record, Retention
 from camrelay.audit.sidecars import Ids, Person, Sidecars
-from camrelay.errors import ChainBroken
+from camrelay.errors import ChainBroken, ConfigError
 from camrelay.model import AccessEvent, EventType
 from camrelay.sealing import Seal, load_key
 
@@ -48,14 +50,19 @@ _DAY_US = 86_400_000_000
 
 
 @contextmanager
-def opened(directory: Path) -> Iterator[People]:
+def opened(directory: Path, url: str = "") -> Iterator[People]:
     """The people of a log, for a look or an erasure beside a running relay."""
-    people = People(directory)
+    people = People(directory, url=url)
     people.open()
     try:
         yield people
     finally:
         people.close()
+
+
+def alias_of(directory: Path, subject: str) -> str:
+    """What files beside the database call somebody; without `people.key` nobody knows whom they mean."""
+    return _lookup(_lookup_key(load_key(directory / KEY)), subject).hex()
 
 
 class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -73,26 +80,47 @@ class People:
     Args:
         directory: of the log.
         mode: what is kept of addresses.
+        url: of the PostgreSQL that has the database, "" when it is a SQLite file in the directory.
 
-    Every method but `open` raises OSError when the database fails.
+    Every method raises OSError when the database fails.
     """
 
-    def __init__(self, directory: Path, mode: IpMode = IpMode.KEYED) -> None:
+    def __init__(self, directory: Path, mode: IpMode = IpMode.KEYED, url: str = "") -> None:
         self._directory = directory
         self._mode = mode
         self._cache: dict[str, Person] = {}
+        #: Who may become known by the batch at hand.
+        self._newcomers: dict[str, Person] = {}
         self._origins: dict[tuple[str, str], Origin] = {}
         self._ids = Ids()
         self._day = ""
         self._day_key = b""
         self._has_turned = False
-        self._store = PeopleStore(directory, self._forget_all)
+        self._store: PeopleStore
+        if url:
+            self._store = PostgresPeople(directory, url, self._forget_all)
+            self._strange = directory / DATABASE
+        else:
+            self._store = SqlitePeople(directory, self._forget_all)
+            self._strange = directory / KEYS_DATABASE
 
     def open(self) -> None:
-        """Opens the database, made at first start; ConfigError when it or its key cannot be used."""
+        """Opens the database, made at first start.
+
+        Raises:
+            ConfigError: it or its key cannot be used, or people are in the other kind of database: nobody
+                would erase them there.
+            OSError: it cannot be reached.
+        """
         key = load_key(self._directory / KEY)
         self._seal = Seal(key)
-        self._lookup_key = hmac.digest(key, b"camrelay lookup", "sha256")
+        self._lookup_key = _lookup_key(key)
+        if self._strange.exists():
+            raise ConfigError(
+                f"audit.url does not fit {self._strange}: people are kept elsewhere",
+                hint=f"set it as it was, or move {self._strange.name}* away:"
+                " records stay, and tell no longer whom they are about",
+            )
         self._store.open()
 
     def close(self) -> None:
@@ -104,8 +132,11 @@ class People:
         sidecars = Sidecars(self._ids.take(len(events), now_us))
         with self._store.transaction():
             self._turn_to(_day(now_us))
+            self._meet(events)
             records = [self._record(event, sidecars) for event in events]
             sidecars.write(self._store)
+        if len(self._cache) > _CACHE_LIMIT:
+            self._cache.clear()
         if self._has_turned:
             self._has_turned = not self._store.empty_journal()
         return records
@@ -118,13 +149,13 @@ class People:
         """
         events = [_number(record.id) for record in records if record.id]
         names = [record.person for record in records if record.person]
-        with self._store.transaction("BEGIN"):
+        with self._store.transaction(writes=False):
             known = self._store.known(events, names)
         return [self._identity(record, known) for record in records]
 
     def pseudonyms(self, subject: str) -> set[str]:
         """Every name that somebody has in the lines; empty when nothing is known of them."""
-        with self._store.transaction("BEGIN"):
+        with self._store.transaction(writes=False):
             return self._store.pseudonyms(self._lookup(subject))
 
     def erase(self, subject: str) -> int:
@@ -185,7 +216,8 @@ class People:
 
     def _leave_no_trace(self) -> None:
         if not self._store.empty_journal():
-            raise OSError(errno.EBUSY, "people.db is being read: old pages are left; repeat")
+            raise OSError(errno.EBUSY, "the people are being read: old pages are left; repeat")
+        self._store.sweep()
 
     def _turn_to(self, day: str) -> None:
         """Destroys the address keys of other days."""
@@ -209,7 +241,7 @@ class People:
         name = id = commitment = ""
         if person is not None:
             if event.subject:
-                name = self._pseudonym(person, event.ts_us)
+                name = _pseudonym(person, event.ts_us, sidecars)
             if not is_end and (event.subject or event.address or event.agent):
                 origin = self._origin(event.address, event.agent)
                 id, commitment = sidecars.add(origin, person, REGISTRY[event.type].retention)
@@ -228,7 +260,7 @@ class People:
             count=event.count,
             id=id,
             commitment=commitment,
-            about=self._about(event) if event.about else "",
+            about=self._about(event, sidecars) if event.about else "",
             target=event.target,
         )
 
@@ -245,40 +277,45 @@ class People:
             self._origins[text, agent] = origin
         return origin
 
-    def _about(self, event: AccessEvent) -> str:
+    def _about(self, event: AccessEvent, sidecars: Sidecars) -> str:
         """The pseudonym of whom an event concerns; nobody becomes known by that."""
         person = self._person(event.about, may_be_new=False)
-        return "" if person is None else self._pseudonym(person, event.ts_us)
+        return "" if person is None else _pseudonym(person, event.ts_us, sidecars)
 
     def _person(self, subject: str, *, may_be_new: bool) -> Person | None:
-        if (known := self._cache.get(subject)) is not None:
-            return known
-        lookup = self._lookup(subject) if subject else self._lookup("", self._day)
-        found = self._store.person(lookup)
-        if found is not None:
-            person = Person(found[0], bytes.fromhex(self._seal.open(found[1], "person/key")))
-        elif may_be_new:
-            key = os.urandom(KEY_BYTES)
-            name = self._seal.close(_text(subject), "person/name")
-            sealed = self._seal.close(key.hex(), "person/key")
-            person = Person(self._store.add_person(lookup, name, sealed), key)
-        else:
-            return None
-        if len(self._cache) >= _CACHE_LIMIT:
-            self._cache.clear()
-        self._cache[subject] = person
+        person = self._cache.get(subject)
+        if person is None and may_be_new:
+            person = self._cache[subject] = self._newcomers[subject]
         return person
 
-    def _pseudonym(self, person: Person, ts_us: int) -> str:
-        days = ts_us // _DAY_US
-        name = person.pseudonyms.get(days)
-        if name is None:
-            name = person.pseudonyms[days] = pseudonym(person.key, _date(days)[:7])
-            self._store.add_pseudonym(name, person.id)
-        return name
+    def _meet(self, events: Sequence[AccessEvent]) -> None:
+        """Has everybody of a batch at hand; the database is asked once, however many they are."""
+        named = {name for event in events for name in (event.subject, event.about)} - self._cache.keys()
+        lookups = {name: self._lookup(name) for name in named}
+        found = self._store.find([*lookups.values()]) if named else {}
+        for name, lookup in lookups.items():
+            if lookup in found:
+                id, key = found[lookup]
+                self._cache[name] = Person(id, bytes.fromhex(self._seal.open(key, "person/key")))
+        acting = dict.fromkeys(event.subject for event in events if event.type is not EventType.STOP)
+        self._newcomers = self._add([name for name in acting if name not in self._cache])
 
-    def _lookup(self, subject: str, day: str = "") -> bytes:
-        return hmac.digest(self._lookup_key, f"{day}\0{_text(subject)}".encode(), hashlib.sha256)
+    def _add(self, names: Sequence[str]) -> dict[str, Person]:
+        close, lookups = self._seal.close, {name: self._lookup(name) for name in names}
+        # Names that are no text may have the same.
+        texts = {lookup: _text(name) for name, lookup in lookups.items()}
+        keys = [os.urandom(KEY_BYTES) for _ in texts]
+        newcomers = [
+            Newcomer(lookup, close(text, "person/name"), close(key.hex(), "person/key"))
+            for (lookup, text), key in zip(texts.items(), keys, strict=True)
+        ]
+        ids = self._store.add_people(newcomers)
+        added = {lookup: Person(id, key) for lookup, id, key in zip(texts, ids, keys, strict=True)}
+        return {name: added[lookup] for name, lookup in lookups.items()}
+
+    def _lookup(self, subject: str) -> bytes:
+        # Visitors without a name are somebody else each day.
+        return _lookup(self._lookup_key, subject, "" if subject else self._day)
 
     def _identity(self, record: Record, known: Known) -> Identity:
         unkept = known.persons.get(record.person, 0), None
@@ -293,6 +330,23 @@ class People:
         commitment = _digest(record.commitment)
         kept = unseal(sidecar, commitment, event_id=record.id, cipher=cipher(subject_key))
         return Identity(subject, sidecar.trace.network, kept.ip, kept.user_agent)
+
+
+def _lookup_key(key: bytes) -> bytes:
+    return hmac.digest(key, b"camrelay lookup", "sha256")
+
+
+def _lookup(key: bytes, subject: str, day: str = "") -> bytes:
+    return hmac.digest(key, f"{day}\0{_text(subject)}".encode(), hashlib.sha256)
+
+
+def _pseudonym(person: Person, ts_us: int, sidecars: Sidecars) -> str:
+    days = ts_us // _DAY_US
+    name = person.pseudonyms.get(days)
+    if name is None:
+        name = person.pseudonyms[days] = pseudonym(person.key, _date(days)[:7])
+        sidecars.call(person, name)
+    return name
 
 
 def _digest(commitment: str) -> bytes:

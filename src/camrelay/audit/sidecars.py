@@ -11,7 +11,7 @@ import os
 import secrets
 
 from camrelay.audit.identity import NONCE_BYTES, SALT_BYTES, Origin, cipher, seal
-from camrelay.audit.people_store import RANDOM_BITS, Moment, PeopleStore, Row, minute_of
+from camrelay.audit.people_store import RANDOM_BITS, Moment, PeopleStore, Pseudonym, Row, minute_of
 from camrelay.audit.record import Retention
 
 
@@ -48,6 +48,7 @@ class Sidecars:
     def __init__(self, ids: range) -> None:
         self._ids = iter(ids)
         self._randomness = io.BytesIO(os.urandom(len(ids) * (SALT_BYTES + NONCE_BYTES)))
+        self._names: list[Pseudonym] = []
         self._rows: list[Row] = []
         self._moments: list[Moment] = []
 
@@ -67,6 +68,10 @@ class Sidecars:
             self._moments.append(moment)
         return id, commitment.hex()
 
+    def call(self, person: Person, name: str) -> None:
+        """Gives a person a name in the lines."""
+        self._names.append((name, person.id))
+
     def write(self, store: PeopleStore) -> None:
         """Adds the rows, in the transaction that is open."""
-        store.add(self._rows, self._moments)
+        store.add(self._names, self._rows, self._moments)

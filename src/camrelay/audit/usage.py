@@ -32,13 +32,17 @@ _LONGEST_US = 86_400_000_000
 _NOBODY = ""
 
 
-def collect(directory: Path, today: str) -> int:
-    """Makes the numbers of days that are over and have none yet; how many days that is."""
+def collect(directory: Path, today: str, url: str = "") -> int:
+    """Makes the numbers of days that are over and have none yet; how many days that is.
+
+    Args:
+        url: where people are, as `opened` has it.
+    """
     known = _read(directory)
     done = {each.day for each in known}
     missing = [day for day in map(day_of, log_files(directory)) if day < today and day not in done]
     for day in missing:
-        known += usage(day, _watched(directory, day)) or [Usage(day, _NOBODY)]
+        known += usage(day, _watched(directory, day, url)) or [Usage(day, _NOBODY)]
     if missing:
         oldest = str(datetime.date.fromisoformat(today) - datetime.timedelta(days=KEPT_DAYS))
         kept = sorted((each for each in known if each.day >= oldest), key=lambda each: each.day)
@@ -63,7 +67,7 @@ def _read(directory: Path) -> list[Usage]:
     return [msgspec.json.decode(line, type=Usage) for line in content.splitlines()]
 
 
-def _watched(directory: Path, day: str) -> Iterator[Watched]:
+def _watched(directory: Path, day: str, url: str) -> Iterator[Watched]:
     """The viewings that began in a day, without those of people who are restricted."""
     hidden = restricted(directory)
     every = search(directory, only_day=day)
@@ -73,7 +77,7 @@ def _watched(directory: Path, day: str) -> Iterator[Watched]:
     since = min(start.ts_us for start in starts)
     horizon = since + _LONGEST_US
     later = (each.record for each in search(directory, from_us=since, to_us=horizon))
-    with opened(directory) as people:
+    with opened(directory, url) as people:
         viewings = pair(starts, later)
         for viewing, identity in zip(viewings, people.identify(starts), strict=True):
             if identity.subject and people.alias(identity.subject) in hidden:

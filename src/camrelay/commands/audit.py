@@ -94,9 +94,10 @@ def export(
       camrelay audit export --camera front-door --from 2026-11-01 --to 2026-12-01
       camrelay audit export --subject ana --format csv --proofs ana-proofs.json > ana.csv
     """
-    directory = Path(load(path).store.directory)
+    options = load(path)
+    directory = Path(options.store.directory)
     signer = evidence.signer(directory)
-    with opened(directory) as people:
+    with _disk(), opened(directory, options.audit.url) as people:
         wanted = people.pseudonyms(subject) if subject else None
         found = list(search(directory, camera=camera, people=wanted, from_us=_us(start) or 0, to_us=_us(end)))
         identities = people.identify([each.record for each in found])
@@ -116,17 +117,17 @@ def erase(path: Path, subject: str) -> None:
     \b
     Example:  camrelay audit erase ana
     """
-    directory = _store(path)
+    directory, url = _store(path), load(path).audit.url
     now_us = time.time_ns() // 1000
     erasure = erasing.prepare(directory, subject, now_us, str(_today()))
     try:
         with _disk():
-            offline.tell(directory, _act(EventType.ERASE, target=erasure.id))
+            offline.tell(directory, _act(EventType.ERASE, target=erasure.id), url)
     except BlockingIOError:
         # A relay has the log: it also ends what they have there.
         count = ask(path, "POST", "/v1/audit/erasures", {"subject": subject})["records"]
     else:
-        count = erasing.erase(directory, erasure)
+        count = erasing.erase(directory, erasure, url)
         if count < 0:
             raise NotFound("nobody is known by that name")
     click.echo(f"forgotten: {count} records no longer tell whom they are about")
@@ -143,7 +144,7 @@ def replay(path: Path, ledger: Path) -> None:
     """
     directory = _store(path)
     with _disk():
-        count = erasing.adopt(directory, ledger.read_text(errors="replace"))
+        count = erasing.adopt(directory, ledger.read_text(errors="replace"), load(path).audit.url)
     click.echo(f"forgotten: {max(0, count)} records no longer tell whom they are about")
 
 
@@ -230,12 +231,14 @@ def purge(path: Path, older_than: str | None) -> None:
         over = retention.expired(directory, evidence.signer(directory), before, acts_before, is_held)
         try:
             for each in over:
-                offline.tell(directory, _act(EventType.PURGE, target=each.name, count=each.lines))
+                offline.tell(
+                    directory, _act(EventType.PURGE, target=each.name, count=each.lines), options.url
+                )
         except BlockingIOError:
             body = {"viewings_days": days, "clock_is_right": True}
             purged = ask(path, "POST", "/v1/audit/purges", body)["days"]
         else:
-            with opened(directory) as people:
+            with opened(directory, options.url) as people:
                 ends = retention.details_ends(directory, options, today)
                 retention.purge(directory, evidence.signer(directory), people, over, *ends)
             purged = [each.day for each in over]
