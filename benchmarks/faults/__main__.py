@@ -30,7 +30,6 @@ from benchmarks.llhls import crowd as hls
 from benchmarks.result import Cell as Value
 from benchmarks.result import Table
 from benchmarks.whep import crowd as whep
-from camrelay.config import Ingest
 from camrelay.simulate.options import Picture, Sound
 
 OWED = {
@@ -55,7 +54,7 @@ FAULTS: tuple[type[Fault], ...] = (
 _TOGETHER = 11
 
 #: Cameras of one worker; the first of them are read by the first.
-_PER_WORKER = Ingest().cameras_per_worker
+_PER_WORKER = Relay.cameras_per_worker
 
 #: Simulated cameras by what they send: one process for each kind, for all acts.
 Feeds = Mapping[tuple[Picture, Sound], Feed]

@@ -36,6 +36,8 @@ class Relay(PrivateCamrelay):
     """
 
     visibility = "public"
+    #: A worker's death takes fifteen others along: more would only have the machine measure itself.
+    cameras_per_worker = 16
 
     def __init__(self, directory: Path, core: int) -> None:
         super().__init__(directory, core)

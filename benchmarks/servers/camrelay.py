@@ -18,7 +18,7 @@ from benchmarks.servers.adapter import Server
 from camrelay.auth.keys import KeyRing
 from camrelay.auth.mint import mint
 from camrelay.auth.token import EVERY_CAMERA, Grant
-from camrelay.config import Auth
+from camrelay.config import Auth, Ingest
 from camrelay.model import Action
 from camrelay.places import KEYS
 
@@ -31,6 +31,7 @@ class Camrelay(Server):
     #: Where WebRTC viewers find it, and what they are told of it; nothing means every address of the machine.
     webrtc_host: ClassVar[str] = "127.0.0.1"
     advertise: ClassVar[list[str]] = ["127.0.0.1"]
+    cameras_per_worker: ClassVar[int] = Ingest().cameras_per_worker
 
     @property
     def url(self) -> str:
@@ -46,11 +47,12 @@ class Camrelay(Server):
         self._http = free_port()
         metrics, self.udp_port = free_port(), free_port(socket.SOCK_DGRAM)
         self.metrics_url = f"http://127.0.0.1:{metrics}/metrics"
-        sections: dict[str, dict[str, str | list[str]]] = {
+        sections: dict[str, dict[str, str | int | list[str]]] = {
             "server": {"listen": f"127.0.0.1:{self._http}", "log_level": "warning"},
             "metrics": {"listen": f"127.0.0.1:{metrics}"},
             "webrtc": {"listen": f"{self.webrtc_host}:{self.udp_port}", "advertise": self.advertise},
             "egress": {"allow": ["127.0.0.0/8"]},
+            "ingest": {"cameras_per_worker": self.cameras_per_worker},
             "store": {"directory": str(self.store)},
             "accounts": {"registration": "open"},
         }

@@ -91,7 +91,7 @@ class Ring(_Section, frozen=True):
 class Ingest(_Section, frozen=True):
     """[ingest]: reading cameras."""
 
-    cameras_per_worker: Annotated[int, Meta(ge=1, le=256)] = 16
+    cameras_per_worker: Annotated[int, Meta(ge=1, le=256)] = 64
     #: TCP connect, DESCRIBE, SETUP and PLAY together.
     open_timeout_s: Seconds = 15.0
     #: No video access unit for this long, and the camera counts as gone. A camera that sends fewer pictures

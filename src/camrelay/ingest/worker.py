@@ -35,8 +35,8 @@ from camrelay.ingest.rtp import RtpUnit
 from camrelay.ingest.sdp import Description, Track
 from camrelay.model import AudioParams
 
-#: Four seconds of sixteen cameras at 2 Mb/s: longer than any pause of a healthy relay.
-BACKLOG_BYTES = 16_000_000
+#: Two seconds of 64 cameras at 2 Mb/s: longer than any pause of a healthy relay.
+BACKLOG_BYTES = 32_000_000
 #: Worth a call of its own: what a socket holds. A turn in which every camera brings a lot must not fill the
 #: backlog before the relay has seen any of it.
 SEND_BYTES = 200_000
