@@ -40,6 +40,9 @@ class Child:
                 stderr=file,
                 cwd=cwd,
                 env=env,
+                # Linux shares a core out by session (sched(7), autogroup): in ours, what the load does on the
+                # other core would halve the server's share of its own.
+                start_new_session=True,
             )
 
     @property

@@ -36,6 +36,7 @@ async def test_a_program_is_waited_for_pinned_and_stopped(tmp_path: Path) -> Non
     child = Child([sys.executable, "-c", LISTEN, str(port)], core, tmp_path / "log")
     await child.until(lambda: accepts(port), 20)
     assert os.sched_getaffinity(child.pid) == {core}
+    assert os.getsid(child.pid) == child.pid, "it shares no session with the load, and so no share of a core"
     assert child.output() == "up\n"
     await child.stop()
     assert not await accepts(port)
