@@ -1,9 +1,10 @@
 """How many cameras one core takes in, with nobody watching.
 
-The number of simulated cameras rises until a limit breaks: the server's core busier than 80 %, cameras
-that are not live in time, or less than 97 % of the bytes per camera that arrived at the first size. The
-server is started anew for every size. MediaMTX is measured twice: making HLS of every camera all the
-time, as camrelay does, and with its default, which makes it when the first viewer comes. See P4.
+The number of simulated cameras rises in large steps until a limit breaks: the server's core busier than
+80 %, cameras that are not live in time, or less than 97 % of the bytes per camera that arrived at the first
+size. Then the numbers between are tried. The server is started anew for every size. MediaMTX is measured
+twice: making HLS of every camera all the time, as camrelay does, and with its default, which makes it when
+the first viewer comes. See P4.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from benchmarks import exposition
 from benchmarks.child import ChildFailed
 from benchmarks.command import Run, execute
 from benchmarks.feed import Feed
-from benchmarks.ladder import climb, rounds
+from benchmarks.ladder import close_in, rounds
 from benchmarks.percentile import spread
 from benchmarks.result import Cell, Curve, Plot, Table
 from benchmarks.rising import (
@@ -122,7 +123,7 @@ async def ladder(run: Run, name: str, feed: Feed) -> list[Step]:
         least_mbps = least_mbps or _DELIVERED * step.mbps / size
         return step
 
-    return await climb(run, name, at, run.options.start, run.options.most)
+    return await close_in(run, name, at, run.options.start, run.options.most)
 
 
 async def body(run: Run) -> None:
@@ -195,7 +196,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Those of this command."""
     parser.add_argument("--servers", default="camrelay,mediamtx,mediamtx-lazy", help="comma-separated")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--start", type=int, default=10, help="cameras to begin with")
+    parser.add_argument("--start", type=int, default=50, help="cameras to begin with")
     parser.add_argument("--most", type=int, default=500, help="cameras to end with")
     parser.add_argument("--seconds", type=float, default=6.0, help="measured at each size")
     parser.add_argument("--settle", type=float, default=3.0, help="seconds from the last camera to measuring")

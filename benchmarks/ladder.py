@@ -28,6 +28,31 @@ async def climb(run: Run, label: str, at: Callable[[int], Awaitable[S]], start: 
     return steps
 
 
+async def close_in(run: Run, label: str, at: Callable[[int], Awaitable[S]], start: int, most: int) -> list[S]:
+    """Measures `at(size)` in large steps until one breaks, then between what held and what broke.
+
+    For sizes that take long to measure, and a server that is started anew for each of them.
+
+    Returns:
+        What held, by size, and behind it the least that broke, if any did.
+    """
+    held: list[S] = []
+    broke: list[S] = []
+    size: int | None = start
+    while size is not None:
+        step = await at(size)
+        run.say(f"{label}: {step.size} at {step.busy:.0%} of a core{step.broke and f'; {step.broke}'}")
+        (broke if step.broke else held).append(step)
+        largest = held[-1] if held else None
+        size = rising.closer_size(
+            largest.size if largest else 0,
+            broke[-1].size if broke else None,
+            largest.busy if largest else 0.0,
+            most,
+        )
+    return held + broke[-1:]
+
+
 async def rounds(
     run: Run,
     contestants: Mapping[str, Callable[[], Awaitable[Sequence[S]]]],

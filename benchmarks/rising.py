@@ -14,6 +14,9 @@ LANDMARKS = (500, 1000, 1500, 2000)
 #: (busy share of the server's core, factor to the next size): big steps while it idles, small near the end.
 _FACTORS = ((0.25, 2.0), (0.5, 1.5), (0.65, 1.2), (float("inf"), 1.08))
 
+#: Of steps that close in on a limit: factors to sizes above, and how near two sizes are near enough.
+_LEAST_FACTOR, _MOST_FACTOR, _NEAR = 1.2, 2.0, 0.06
+
 #: P1 and its like: what a core may be busy, leaving room for the unexpected.
 BUSY_LIMIT = 0.80
 
@@ -59,6 +62,26 @@ def next_size(size: int, busy: float, most: int) -> int | None:
     wished = max(size + 1, int(size * factor))
     passed = [mark for mark in LANDMARKS if size < mark < wished]
     return min(passed[0] if passed else wished, most)
+
+
+def closer_size(held: int, broke: int | None, busy: float, most: int) -> int | None:
+    """The size to try between one that held and one that broke; while none has broken, one well above.
+
+    Args:
+        held: the largest size that held, 0 when none did.
+        broke: the least that broke.
+        busy: share of the server's core that `held` took.
+        most: never more than this.
+
+    Returns:
+        None when they are near each other, or `most` has been reached.
+    """
+    if broke is not None:
+        return (held + broke) // 2 if broke - held > max(1, broke * _NEAR) else None
+    if held >= most:
+        return None
+    factor = min(max(BUSY_LIMIT / max(busy, 0.01), _LEAST_FACTOR), _MOST_FACTOR)
+    return min(max(held + 1, int(held * factor)), most)
 
 
 def broken(*limits: Limit) -> str:

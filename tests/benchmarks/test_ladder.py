@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.child import ChildFailed
 from benchmarks.command import Run
-from benchmarks.ladder import climb, rounds
+from benchmarks.ladder import climb, close_in, rounds
 from benchmarks.result import Result
 
 
@@ -34,6 +34,29 @@ async def test_a_climb_ends_with_the_step_that_breaks(run: Run) -> None:
 
     assert [step.size for step in await climb(run, "x", at, start=100, most=4000)] == [100, 200, 400]
     assert [step.size for step in await climb(run, "x", at, start=100, most=150)] == [100, 150]
+
+
+async def test_closing_in_tells_what_held_and_the_least_that_broke(run: Run) -> None:
+    """By size, whatever the order was; sizes between are tried once one has broken."""
+    tried = []
+
+    async def at(size: int) -> Step:
+        tried.append(size)
+        return Step(size, size / 400, "too many" if size > 300 else "")
+
+    found = await close_in(run, "x", at, start=100, most=4000)
+    assert tried == [100, 200, 320, 260, 290, 305]
+    assert [(step.size, step.broke) for step in found][-2:] == [(290, ""), (305, "too many")]
+    assert [step.size for step in await close_in(run, "x", at, start=100, most=150)] == [100, 150]
+
+
+async def test_closing_in_on_what_never_held_goes_down(run: Run) -> None:
+    """To the least size."""
+
+    async def at(size: int) -> Step:
+        return Step(size, 0.9, "too many")
+
+    assert [step.size for step in await close_in(run, "x", at, start=8, most=4000)] == [1]
 
 
 async def test_rounds_alternate_and_a_server_that_fails_stops_nobody(run: Run) -> None:

@@ -6,7 +6,16 @@ from typing import NamedTuple
 
 import pytest
 
-from benchmarks.rising import Limit, broken, busy_plot, capacities, capacity, capacity_table, next_size
+from benchmarks.rising import (
+    Limit,
+    broken,
+    busy_plot,
+    capacities,
+    capacity,
+    capacity_table,
+    closer_size,
+    next_size,
+)
 
 
 class Step(NamedTuple):
@@ -32,6 +41,29 @@ class Step(NamedTuple):
 def test_the_next_size(size: int, busy: float, following: int | None) -> None:
     """Faster while the core idles, and through every landmark."""
     assert next_size(size, busy, most=4000) == following
+
+
+@pytest.mark.parametrize(
+    ("held", "broke", "busy", "following"),
+    [
+        (50, None, 0.1, 100),  # Far away: doubled.
+        (200, None, 0.6, 266),  # To where the core would be full.
+        (200, None, 0.79, 240),  # But well above.
+        (400, None, 0.1, 500),  # Not past the last size.
+        (500, None, 0.1, None),
+        (1, None, 0.79, 2),  # Never stands still.
+        (200, 266, 0.6, 233),  # Between.
+        (249, 266, 0.75, 257),
+        (257, 266, 0.78, None),  # Near enough.
+        (0, 2, 0.0, 1),
+        (0, 1, 0.0, None),
+    ],
+)
+def test_the_next_size_that_closes_in(
+    held: int, broke: int | None, busy: float, following: int | None
+) -> None:
+    """Large steps up, then halves of what is left."""
+    assert closer_size(held, broke, busy, most=500) == following
 
 
 def test_the_first_broken_limit_is_named() -> None:
