@@ -32,6 +32,8 @@ class Camrelay(Server):
     webrtc_host: ClassVar[str] = "127.0.0.1"
     advertise: ClassVar[list[str]] = ["127.0.0.1"]
     cameras_per_worker: ClassVar[int] = Ingest().cameras_per_worker
+    #: What else it is told about reading cameras.
+    ingest: ClassVar[Mapping[str, float]] = {}
 
     @property
     def url(self) -> str:
@@ -47,12 +49,12 @@ class Camrelay(Server):
         self._http = free_port()
         metrics, self.udp_port = free_port(), free_port(socket.SOCK_DGRAM)
         self.metrics_url = f"http://127.0.0.1:{metrics}/metrics"
-        sections: dict[str, dict[str, str | int | list[str]]] = {
+        sections: dict[str, dict[str, str | float | list[str]]] = {
             "server": {"listen": f"127.0.0.1:{self._http}", "log_level": "warning"},
             "metrics": {"listen": f"127.0.0.1:{metrics}"},
             "webrtc": {"listen": f"{self.webrtc_host}:{self.udp_port}", "advertise": self.advertise},
             "egress": {"allow": ["127.0.0.0/8"]},
-            "ingest": {"cameras_per_worker": self.cameras_per_worker},
+            "ingest": {"cameras_per_worker": self.cameras_per_worker, **self.ingest},
             "store": {"directory": str(self.store)},
             "accounts": {"registration": "open"},
         }
