@@ -379,6 +379,17 @@ class TestRetention:
             assert forgotten_at >= appeared[segment.msn] + 2.0 + 6.0
         assert stream.listing.oldest is not stream.forgotten[-1][1]
 
+    def test_a_camera_that_breaks_all_the_time_is_held_no_longer(self) -> None:
+        """Segments of a single part leave as they come, once there are enough of them."""
+        stream = Stream()
+        held = []
+
+        for _ in range(200):
+            stream.add_segment(parts=1, is_discontinuity=True)
+            held.append(stream.msn - FIRST - len(stream.forgotten))
+
+        assert max(held[100:]) == max(held[:100]) < 50
+
     def test_the_oldest_is_listed_while_nothing_was_retired(self) -> None:
         """Init sections are kept for the oldest segment that can be fetched."""
         stream = Stream()
