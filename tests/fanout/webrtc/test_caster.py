@@ -174,13 +174,14 @@ class TestJoining:
 
         assert room.numbers(viewers[0]) == room.numbers(viewers[1]) == [100, 101, 102, 103]
 
-    async def test_a_joiner_before_a_wrap_is_fed_apart_for_good(self, room: Room) -> None:
-        """Its own numbers, without a gap, while the others go through the wrap."""
+    async def test_a_joiner_before_a_wrap_has_numbers_of_its_own(self, room: Room) -> None:
+        """Without a gap, while the rounds that it is in go through the wrap."""
         room.caster._next = 65_534
         first = room.enter()
         await room.publish(*make_gop(0, units=5))
 
         assert room.numbers(first) == [7, 8, 9, 10, 11]
+        assert room.caster._apart == {}
 
     async def test_the_gop_is_paced(self, room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
         """A large GOP does not leave in one burst."""
@@ -510,7 +511,7 @@ class TestReplay:
     async def test_a_replay_takes_a_viewer_out_of_the_rounds(
         self, room: Room, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """It gets the GOP so far and everything after it, numbers going on; the others notice nothing."""
+        """It gets the GOP so far and is in them again, numbers going on; the others notice nothing."""
         monkeypatch.setattr(caster_module, "REPLAY_INTERVAL_S", 0.0)
         viewers = [room.enter(), room.enter()]
         await room.publish(*make_gop(0, units=3))
@@ -521,6 +522,7 @@ class TestReplay:
 
         assert room.numbers(viewers[0]) == list(range(100, 100 + 3 + 4 + 5))
         assert room.numbers(viewers[1]) == [100, 101, 102, 103, 104]
+        assert room.caster._apart == {}
 
     async def test_a_replay_during_a_round_does_not_repeat_a_number(
         self, room: Room, monkeypatch: pytest.MonkeyPatch

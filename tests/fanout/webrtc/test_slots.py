@@ -58,3 +58,16 @@ def test_a_packet_that_does_not_fill_its_slot_ends_a_piece() -> None:
     step, last = run.slot_bytes, 12 + 3 + 16
     assert [len(piece) for piece in run.pieces] == [last, 2 * step + last, 2 * step]
     assert sum(map(len, run.pieces)) == len(run.datagrams) - 2 * (step - last)
+
+
+def test_a_run_is_given_other_numbers() -> None:
+    """The longest one too, through a wrap; nothing else of a packet changes."""
+    packets = Packets(10, 20, 0, (bytes(PAYLOAD_BYTES),) * (RUN_PACKETS - 1) + (b"a",), False)
+    run = Slots(12, 16).lay(FORM, packets, 0, RUN_PACKETS)
+    run.datagrams[:] = run.plain
+
+    run.number(0x2FFF0)
+
+    other = packets.renumbered(0xFFF0, 20, 0)
+    expected = Slots(12, 16).lay(FORM, other, 0, RUN_PACKETS).plain
+    assert bytes(run.datagrams) == expected

@@ -132,6 +132,20 @@ class TestStream:
         assert opened == expected
         assert (stream.next, stream.count) == (104, 4)
 
+    @pytest.mark.parametrize("ahead", [1, 40_000, 65_536 - 102, -30])
+    def test_a_stream_has_numbers_of_its_own_for_a_run(self, ahead: int) -> None:
+        """To the byte what it would have been under these numbers, for a NACK as well; wraps included."""
+        stream, other = (session(AEAD_AES_128_GCM).stream(FORM) for _ in range(2))
+        packets = packets_of(100, 50, PAYLOAD_BYTES, PAYLOAD_BYTES, 9)
+        stream.start_at(100 + ahead)
+        stream.ahead = ahead
+
+        sent = send(stream, packets)
+
+        assert sent == send(other, packets.renumbered(100 + ahead, 0, 0))
+        assert [stream.again(100 + ahead + index & 0xFFFF) for index in range(4)] == sent
+        assert stream.next == 104 + ahead
+
     @pytest.mark.parametrize("profile", PROFILES)
     def test_the_rollover_counter_goes_up_at_each_wrap(self, profile: bytes) -> None:
         """A receiver follows through two wraps, gaps and all; the first packet counts as rollover 0."""

@@ -1,8 +1,8 @@
 """One camera's packets to all its peers.
 
 An access unit is cut and numbered once, then goes to the viewers in rounds: a run of packets is laid once for
-all that share format and numbers, and for each of them there remain an encryption and a system call. Viewers
-that cannot share (joining, replaying, once dropped to a key frame) are fed apart from their own backlog.
+all that share a format, and for each of them there remain an encryption and a system call. Viewers that are
+not at live (joining, replaying, dropped to a key frame) are fed apart from their own backlog.
 
 The camera never waits: `access_unit` only queues. What cannot be sent in time is dropped up to the next key
 frame, before it has numbers, so that no viewer sees a gap.
@@ -305,7 +305,7 @@ class Caster:
         return len(sender.backlog) > (1 if is_due else MAX_BACKLOG)
 
     async def _feed(self, sender: Sender, fed: asyncio.Event, pace: Pace) -> None:
-        """Sends a viewer its backlog: until it is at live, or as long as it has numbers of its own."""
+        """Sends a viewer its backlog until it is at live."""
         is_first = not sender.stream.count
         while True:
             while sender.backlog:
@@ -320,7 +320,8 @@ class Caster:
                         metrics.viewer_start.labels(Protocol.WEBRTC).observe(seconds)
                     if delay := pace.delay(stop - start, self._loop.time()):
                         await asyncio.sleep(delay)
-            if sender.shares:
+            if sender.is_at_live(self._timestamp):
+                sender.go_live(self._next)
                 del self._apart[sender]
                 self._live.setdefault((sender.form, sender.tag_bytes), {})[sender] = None
                 return
@@ -352,7 +353,7 @@ class Caster:
         """
         first, size_bytes, send = run.first, len(run.datagrams), self._port.sending(run)
         # Whoever is elsewhere in its numbers is gone, or was taken out of the round since that began.
-        queue = iter([sender for sender in senders if sender.stream.next == first])
+        queue = iter([sender for sender in senders if sender.stream.next == first + sender.stream.ahead])
         served, blocked, is_done = 0, None, False
         while not is_done:
             try:
@@ -376,13 +377,14 @@ class Caster:
 
     async def _unblock(self, sender: Sender, run: Run) -> None:
         """Waits for room in the socket and sends what found none."""
+        first = run.first + sender.stream.ahead
         try:
             async with asyncio.timeout(MAX_BLOCKED_S):
                 await self._port.writable()
         except TimeoutError:
             self.lag(sender)
             return
-        for index in range(run.first, run.end):
+        for index in range(first, first + run.count):
             if datagram := sender.stream.again(index & 0xFFFF):
                 self._port.send(datagram, sender.address)
                 sender.viewer.bytes_sent += len(datagram)

@@ -47,7 +47,6 @@ class Sender:
 
     Attributes:
         address: where to send.
-        shares: True while its numbers are the camera's.
         requested_s, restarted_s: when it asked to watch, and when it last started with a key frame.
         backlog: numbered access units that it is still to be sent apart.
         sound_bytes: what of the viewer's bytes was sound.
@@ -71,7 +70,6 @@ class Sender:
         self.requested_s = requested_s
         self.restarted_s = requested_s
         self.sound_bytes = 0
-        self.shares = True
         self.backlog: deque[Packets] = deque()
         self.form = form
         self.tag_bytes = session.tag_bytes
@@ -91,8 +89,7 @@ class Sender:
         """Lets the viewer start (again) with a key frame and what followed it; with () at the next one."""
         self.restarted_s = now
         self.backlog = deque(gop)
-        if self.stream.count:
-            self.shares = False
+        self.stream.ahead = 0
 
     def take(self, newest: int, send_time: int) -> Packets:
         """The next access unit of the backlog under this viewer's numbers.
@@ -101,11 +98,19 @@ class Sender:
         """
         packets = self.backlog.popleft()
         if not self.stream.count:
-            self.shares = packets.first % 0x10000 <= 0x10000 - WRAP_MARGIN
-            self.stream.start_at(packets.first if self.shares else self._start)
+            can_share = packets.first % 0x10000 <= 0x10000 - WRAP_MARGIN
+            self.stream.start_at(packets.first if can_share else self._start)
         past = newest - len(self.backlog) * _PAST_STEP
         timestamp = max(packets.timestamp, past, self.stream.last_timestamp + 1)
         return packets.renumbered(self.stream.next, timestamp, send_time)
+
+    def is_at_live(self, newest: int) -> bool:
+        """Whether it has everything, and what comes after the timestamp `newest` can be sent as it is."""
+        return not self.backlog and self.stream.last_timestamp <= newest
+
+    def go_live(self, first: int) -> None:
+        """Goes on with the camera's packets from `first` on, under the numbers that it has come to."""
+        self.stream.ahead = self.stream.next - first
 
     def is_hopeless(self, now: float) -> bool:
         """Counts a drop to the next key frame; True for one too many in LAG_WINDOW_S."""

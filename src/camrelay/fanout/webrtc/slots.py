@@ -14,6 +14,10 @@ from pylibsrtp._binding import ffi  # type: ignore[import-not-found]
 
 from camrelay.fanout.webrtc.rtp import PAYLOAD_BYTES, RUN_PACKETS, PacketFormat, Packets
 
+#: The two bytes of each sequence number, and of those after a wrap that one run may reach.
+_HIGH = b"".join(bytes((high,)) * 256 for high in range(256)) + bytes(256)
+_LOW = bytes(range(256)) * 257
+
 #: Where libsrtp finds a packet and its length, which it changes: `char *` and `int *`.
 Place = tuple[Any, Any]
 
@@ -63,6 +67,12 @@ class Run:
             if end % self.slot_bytes or index == self.count:
                 self.pieces.append(self.datagrams[at:end])
                 at = index * self.slot_bytes
+
+    def number(self, first: int) -> None:
+        """Gives the packets in `datagrams`, not encrypted yet, the sequence numbers from `first` on."""
+        at = first & 0xFFFF
+        self.datagrams[2 :: self.slot_bytes] = _HIGH[at : at + self.count]
+        self.datagrams[3 :: self.slot_bytes] = _LOW[at : at + self.count]
 
 
 class Slots:

@@ -64,6 +64,8 @@ class Stream:
         self.form = form
         #: The lowest extended sequence number that may still be used, the next one once started.
         self.next = 0
+        #: By how much its numbers are above those of the runs that it is given.
+        self.ahead = 0
         #: Packets protected so far.
         self.count = 0
         self._session = session
@@ -77,23 +79,29 @@ class Stream:
         return self._sent[-1].timestamp if self._sent else -1
 
     def protect(self, run: Run) -> None:
-        """Encrypts a run into its datagrams.
+        """Encrypts a run into its datagrams, under this stream's own numbers.
 
         Raises:
             ValueError: a sequence number would be used twice, or libsrtp refuses.
         """
-        if run.first != self.next:
-            self._skip_to(run.first)
-        self.next = run.end
+        first = run.first + self.ahead
+        if first != self.next:
+            self._skip_to(first)
+        self.next = first + run.count
         self.count += run.count
         if run.starts:
             sent = self._sent
-            sent.append(run.packets)
-            oldest = run.packets.timestamp - self._keep_ticks
+            packets = run.packets
+            oldest = packets.timestamp - self._keep_ticks
+            if self.ahead:
+                packets = packets.renumbered(first, packets.timestamp, packets.send_time)
+            sent.append(packets)
             while sent[0].timestamp < oldest:
                 sent.popleft()
         run.datagrams[:] = run.plain
         run.lengths[:] = run.plain_lengths
+        if self.ahead:
+            run.number(first)
         handle = self._handle
         for datagram, length in run.places:
             if _protect(handle, datagram, length):
