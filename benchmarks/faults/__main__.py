@@ -5,8 +5,9 @@ several faults strike at once in one relay: half of the usual ones, the other ha
 worker along, and the return of 64 cameras. A viewer is lost when the server ended it or when it gets nothing
 any more. The time to resume runs from the first key frame that the camera sends after the fault to the first
 media at the slowest viewer. Fifteen bystanders, read by another worker, are watched by LL-HLS; their worst
-part tells what the faults cost others. Faults strike when every viewer plays, however long a busy machine
-takes to seat them.
+part tells what the faults cost others: as it was seen, and less the time in which the viewers were late
+themselves or a program that does nothing was on the relay's core. Faults strike when every viewer plays,
+however long a busy machine takes to seat them.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ import asyncio
 import contextlib
 import itertools
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from benchmarks.command import Run, execute
 from benchmarks.faults import lies, outages
-from benchmarks.faults.audience import PROTOCOLS, Cell, Seen, calm, gather, observe
+from benchmarks.faults.audience import PROTOCOLS, Cell, Seen, calm, gather, observe, worst_parts_s
 from benchmarks.faults.fault import PLAIN, Fault, Scene
+from benchmarks.faults.lateness import Idle, OwnLoop, worst_s
 from benchmarks.faults.liar import Liar
-from benchmarks.faults.load import Lateness, Load
+from benchmarks.faults.load import Load
 from benchmarks.faults.relay import Relay
 from benchmarks.feed import Feed
 from benchmarks.llhls import crowd as hls
@@ -38,6 +42,10 @@ OWED = {
     "faults_worst_resume_whep_s": "s",
     "faults_worst_resume_llhls_s": "s",
     "faults_bystander_delay_s": "s",
+    "faults_bystander_relay_delay_s": "s",
+    "faults_relay_late_s": "s",
+    "faults_viewers_late_s": "s",
+    "faults_idle_late_s": "s",
 }
 
 QUICK = ["--faults", "F15,F6a", "--bystanders", "2", "--viewers", "1", "--runs", "1"]
@@ -60,6 +68,24 @@ _PER_WORKER = Relay.cameras_per_worker
 Feeds = Mapping[tuple[Picture, Sound], Feed]
 
 
+class Beside(NamedTuple):
+    """What an act cost others, all of it seconds at worst.
+
+    Attributes:
+        delay: of a bystander's part.
+        relay_delay: less what it lost because the machine or the viewers' process was late.
+        relay_late: how late the relay's event loop was (p99.9), None when nobody knows.
+        viewers_late: the same of the viewers' process.
+        idle_late: the same of a program that does nothing on the relay's core.
+    """
+
+    delay: float
+    relay_delay: float
+    relay_late: float | None
+    viewers_late: float
+    idle_late: float
+
+
 def acts(faults: Sequence[Fault]) -> list[Sequence[Fault]]:
     """What strikes together: nothing that takes other cameras along strikes beside what does not."""
     usual = [fault for fault in faults if not fault.fills_worker and not fault.company]
@@ -70,8 +96,8 @@ def acts(faults: Sequence[Fault]) -> list[Sequence[Fault]]:
     return [act for act in found if act]
 
 
-async def act(run: Run, faults: Sequence[Fault], feeds: Feeds) -> tuple[list[Cell], float]:
-    """Some faults in one relay: the cells, and the bystanders' worst part delay in seconds."""
+async def act(run: Run, faults: Sequence[Fault], feeds: Feeds) -> tuple[list[Cell], Beside]:
+    """Some faults in one relay: the cells, and what they cost others."""
     async with contextlib.AsyncExitStack() as stack:
         server = Relay(run.directory, run.cores.server)
         plain = map(feeds[PLAIN, "none"].url, itertools.count(1))
@@ -107,8 +133,10 @@ async def act(run: Run, faults: Sequence[Fault], feeds: Feeds) -> tuple[list[Cel
         # One for all cameras, and nothing is decoded: it looks at its sockets a thousand times a second.
         peers = await stack.enter_async_context(whep.Crowd(sample_every=0))
         seen = await asyncio.gather(*(gather(run, server, fault, peers, stack) for fault in faults))
+        idle = await stack.enter_async_context(Idle(run.cores.server, run.directory / "idle.log"))
         await calm(run, bystanders.values())
-        lateness = stack.enter_context(Lateness())
+        own = stack.enter_context(OwnLoop())
+        began = time.monotonic()
         load = Load(run, server, await server.metrics())
         run.say(f"{', '.join(fault.number for fault in faults)}: now")
         workers = server.workers()
@@ -125,14 +153,20 @@ async def act(run: Run, faults: Sequence[Fault], feeds: Feeds) -> tuple[list[Cel
         found = await asyncio.gather(
             *(strike(run, *each) for each in zip(faults, liars, scenes, seen, strict=True))
         )
-        beheld = [viewer for crowd in bystanders.values() for viewer in crowd.viewers]
-        worst = max((delay for viewer in beheld for delay in viewer.delays_s), default=0.0)
-        run.say(load.report(await server.metrics()))
-        run.say(
-            f"worst part of a bystander {worst:.2f} s; the viewers' own process was up to "
-            f"{lateness.worst_s:.2f} s late"
+        page = await server.metrics()
+        idle_spans = [span for span in idle.spans if span.last > began]
+        delay_s, relay_delay_s = worst_parts_s(bystanders.values(), [*own.spans, *idle_spans])
+        cost = Beside(
+            delay_s, relay_delay_s, load.relay_late_s(page), worst_s(own.spans), worst_s(idle_spans)
         )
-        return [cell for cells in found for cell in cells], worst
+        told = "did not say" if cost.relay_late is None else f"{cost.relay_late:.2f} s (p99.9)"
+        run.say(load.report())
+        run.say(
+            f"worst part of a bystander {cost.delay:.2f} s, {cost.relay_delay:.2f} s without what follows: "
+            f"the viewers' process was {cost.viewers_late:.2f} s late, a program that does nothing "
+            f"{cost.idle_late:.2f} s; the relay {told}"
+        )
+        return [cell for cells in found for cell in cells], cost
 
 
 def worker_numbers(faults: Sequence[Fault]) -> Iterator[int]:
@@ -159,15 +193,15 @@ async def body(run: Run) -> None:
         run.say("this machine lets nobody mount a hosts file: names stay what they are")
         kinds = [kind for kind in kinds if not kind.host]
     rounds: list[list[Cell]] = []
-    delays: list[float] = []
+    costs: list[Beside] = []
     async with contextlib.AsyncExitStack() as stack:
         feeds = await _start_feeds(run, kinds, stack)
         for number in range(run.options.runs):
             run.say(f"run {number + 1} of {run.options.runs}")
             results = [await act(run, each, feeds) for each in acts([kind() for kind in kinds])]
             rounds.append([cell for cells, _ in results for cell in cells])
-            delays += [delay for _, delay in results]
-            summarize(run, rounds, delays)
+            costs += [cost for _, cost in results]
+            summarize(run, rounds, costs)
 
 
 async def _start_feeds(run: Run, kinds: Sequence[type[Fault]], stack: contextlib.AsyncExitStack) -> Feeds:
@@ -182,7 +216,7 @@ async def _start_feeds(run: Run, kinds: Sequence[type[Fault]], stack: contextlib
     return feeds
 
 
-def summarize(run: Run, rounds: Sequence[Sequence[Cell]], delays: Sequence[float]) -> None:
+def summarize(run: Run, rounds: Sequence[Sequence[Cell]], costs: Sequence[Beside]) -> None:
     """Figures and table of what there is so far."""
     cells = [cell for found in rounds for cell in found]
     run.result.figure("faults_viewers_lost", sum(cell.lost for cell in cells), "viewers")
@@ -190,7 +224,12 @@ def summarize(run: Run, rounds: Sequence[Sequence[Cell]], delays: Sequence[float
         resumed = [c.resume_s for c in cells if c.resume_s is not None and c.protocol in protocols]
         figure = f"faults_worst_resume{suffix}_s"
         run.result.figure(figure, max(resumed, default=None), "s", "nobody resumed")
-    run.result.figure("faults_bystander_delay_s", max(delays), "s")
+    run.result.figure("faults_bystander_delay_s", max(cost.delay for cost in costs), "s")
+    run.result.figure("faults_bystander_relay_delay_s", max(cost.relay_delay for cost in costs), "s")
+    relay_late = max((cost.relay_late for cost in costs if cost.relay_late is not None), default=None)
+    run.result.figure("faults_relay_late_s", relay_late, "s", "no lag metric")
+    run.result.figure("faults_viewers_late_s", max(cost.viewers_late for cost in costs), "s")
+    run.result.figure("faults_idle_late_s", max(cost.idle_late for cost in costs), "s")
     rows: list[list[Value]] = []
     for kind in FAULTS:
         mine = [cell for cell in cells if cell.fault == kind.number]

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 from benchmarks.command import Run
 from benchmarks.faults.fault import Fault
+from benchmarks.faults.lateness import Span, within_s
 from benchmarks.faults.relay import Relay
 from benchmarks.llhls import crowd as hls
 from benchmarks.whep import crowd as whep
@@ -141,3 +142,13 @@ async def calm(run: Run, bystanders: Collection[hls.Crowd]) -> None:
         await asyncio.sleep(0.05)
     for crowd in bystanders:
         crowd.forget_delays()
+
+
+def worst_parts_s(bystanders: Collection[hls.Crowd], spans: Sequence[Span]) -> tuple[float, float]:
+    """The worst part's delay as it was seen, and less what lies within the spans."""
+    seen, own = [0.0], [0.0]
+    for viewer in (viewer for crowd in bystanders for viewer in crowd.viewers):
+        for delay_s, at in zip(viewer.delays_s, viewer.arrived_at, strict=True):
+            seen.append(delay_s)
+            own.append(delay_s - within_s(spans, at - delay_s, at))
+    return max(seen), max(own)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from typing import NamedTuple
@@ -12,26 +11,6 @@ from benchmarks.command import Run
 from benchmarks.exposition import Page
 from benchmarks.faults.relay import Relay
 from benchmarks.sampling import core_s, usage
-
-
-class Lateness:
-    """How late an event loop runs at worst: what that of the viewers is late, every viewer here is."""
-
-    def __init__(self) -> None:
-        self.worst_s = 0.0
-
-    def __enter__(self) -> Lateness:
-        self._task = asyncio.ensure_future(self._watch())
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._task.cancel()
-
-    async def _watch(self) -> None:
-        while True:
-            began = time.monotonic()
-            await asyncio.sleep(0.05)
-            self.worst_s = max(self.worst_s, time.monotonic() - began - 0.05)
 
 
 class _Spent(NamedTuple):
@@ -66,19 +45,17 @@ class Load:
             cores=sum(core_s(core) for core in set(self._run.cores)),
         )
 
-    def report(self, page: Page) -> str:
-        """One line: shares of a core by program, what both cores did for others, and the relay's lag."""
+    def relay_late_s(self, page: Page) -> float | None:
+        """How late the relay's event loop was (p99.9); None when nobody knows."""
+        return exposition.quantile(self._page, page, exposition.EVENT_LOOP_LAG, 0.999)
+
+    def report(self) -> str:
+        """One line: shares of a core by program, and what both cores did for others."""
         now, before = self._read(), self._before
         seconds = now.at - before.at
         spent = _Spent(*((after - first) / seconds for after, first in zip(now, before, strict=True)))
-        lag = exposition.quantile(self._page, page, exposition.EVENT_LOOP_LAG, 0.999)
-        late = (
-            "nobody knows how late the relay was"
-            if lag is None
-            else f"the relay was {lag:.2f} s late (p99.9)"
-        )
         return (
             f"the relay had {spent.relay:.0%} of its core and its workers {spent.server - spent.relay:.0%}, "
             f"viewers {spent.viewers:.0%} and cameras {spent.ours - spent.server - spent.viewers:.0%} "
-            f"of the other, programs beside them {max(0.0, spent.cores - spent.ours):.0%} of both; {late}"
+            f"of the other, programs beside them {max(0.0, spent.cores - spent.ours):.0%} of both"
         )

@@ -91,4 +91,5 @@ class Crowd:
         """Empties what was collected so far: a measurement begins."""
         for viewer in self.viewers:
             viewer.delays_s.clear()
+            viewer.arrived_at.clear()
             viewer.behind_s.clear()

@@ -61,8 +61,8 @@ class Viewer:
     """A viewer of one camera; `watch` runs until cancelled.
 
     Times are `time.monotonic()` seconds. `delays_s` has one value per piece: from the camera's sending of its
-    last access unit to its last byte here. `behind_s` is the picture on screen against the camera, at each
-    piece.
+    last access unit to its last byte here, which is at `arrived_at`. `behind_s` is the picture on screen
+    against the camera, at each piece.
     """
 
     def __init__(
@@ -84,6 +84,7 @@ class Viewer:
         self._skipped_s = 0.0
         self.began_at = self.first_media_at = 0.0
         self.delays_s: list[float] = []
+        self.arrived_at: list[float] = []
         self.behind_s: list[float] = []
         self.bytes = self.pieces = self.gaps = 0
         self.stalls = 0
@@ -181,5 +182,6 @@ class Viewer:
         if sent:
             delay = time.time() - sent
             self.delays_s.append(delay)
+            self.arrived_at.append(now)
             if self._play_began:
                 self.behind_s.append(delay + self._fetched_s - (now - self._play_began))
