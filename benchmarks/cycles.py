@@ -38,7 +38,7 @@ OWED = {
     "cycles_mb_per_1000": "MB",
 }
 
-QUICK = ["--cameras", "2", "--cycles", "20", "--before", "1"]
+QUICK = ["--cameras", "2", "--cycles", "10", "--before", "1"]
 
 #: From a drop to the camera's next key frame; beyond it the relay has given it up.
 _PATIENCE_S = 30.0
