@@ -16,7 +16,8 @@ cost      WHEP viewers at a relay whose record is turned off and on again every 
           record's store is stopped: new viewings must be refused and running ones lose nothing. See P10.
 
 Quiet, all of it takes about eleven minutes: one and a half to write, one for crashes, three to verify and
-five for the cost. `--parts crashes` and the like run one of them.
+five for the cost. `--parts crashes` and the like run one of them. With CAMRELAY_PEOPLE_URL in the
+environment, writing and crashes have people in that PostgreSQL.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from benchmarks.command import Run, execute
 from benchmarks.feed import Feed
 from benchmarks.percentile import spread
 from benchmarks.record import cost, crashes, tampering
+from benchmarks.record.options import PEOPLE_URL
 from benchmarks.record.writing import Written
 from benchmarks.result import Cell, Table
 from camrelay.simulate.options import Picture
@@ -199,6 +201,8 @@ async def body(run: Run) -> None:
     wanted = run.options.parts.split(",")
     if len(wanted) < len(PARTS):
         run.result.benchmark = "-".join(["audit", *wanted])
+    if PEOPLE_URL:
+        run.result.benchmark += "-postgresql"
     for name in PARTS.keys() - wanted:
         for figure in FIGURES[name]:
             del run.result.figures[figure]

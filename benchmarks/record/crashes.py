@@ -10,13 +10,13 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.child import Child
+from benchmarks.record.options import PEOPLE_URL, audit
 from camrelay.audit.archive import log_files, verify
 from camrelay.audit.log import AccessLog
 from camrelay.audit.people import opened
 from camrelay.audit.record import Record
 from camrelay.audit.recovery import read
 from camrelay.audit.signer import Signer, read_notes
-from camrelay.config import Audit
 from camrelay.model import EventType
 
 #: Lives that share a log; a longer log takes longer to check at each start.
@@ -75,7 +75,7 @@ def _numbers(program: Child) -> list[int]:
 
 
 async def _recover(directory: Path) -> None:
-    log = AccessLog(directory, Audit())
+    log = AccessLog(directory, audit())
     await log.start()
     await log.stop()
 
@@ -87,6 +87,6 @@ def _look(directory: Path) -> tuple[list[Record], list[bool], int]:
     records = [record for path in log_files(directory) for record in read(path)]
     torn = found.lines - found.days - len(records)
     starts = [record for record in records if record.type is EventType.START]
-    with opened(directory) as people:
+    with opened(directory, PEOPLE_URL) as people:
         known = [bool(identity.subject) for identity in people.identify(starts)]
     return starts, known, torn

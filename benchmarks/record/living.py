@@ -16,8 +16,8 @@ from pathlib import Path
 import uvloop
 
 from benchmarks.record.events import start
+from benchmarks.record.options import audit
 from camrelay.audit.log import AccessLog
-from camrelay.config import Audit
 
 _UNDER_WAY = 128
 
@@ -33,7 +33,7 @@ async def write(log: AccessLog, first: int) -> None:
 
 async def main() -> None:
     """The program."""
-    log = AccessLog(Path(sys.argv[1]), Audit())
+    log = AccessLog(Path(sys.argv[1]), audit())
     await log.start()
     first = int(sys.argv[2])
     await asyncio.gather(*(write(log, first + n) for n in range(_UNDER_WAY)))

@@ -17,8 +17,8 @@ import msgspec
 import uvloop
 
 from benchmarks.record.events import start, stop
+from benchmarks.record.options import audit
 from camrelay.audit.log import AccessLog
-from camrelay.config import Audit
 from camrelay.model import AccessEvent
 
 #: Appended and not yet durable, at most; a full queue would refuse.
@@ -38,7 +38,7 @@ class Written(msgspec.Struct):
 
 async def write(directory: Path, events: list[AccessEvent]) -> Written:
     """Appends all events; from the first until the last is durable."""
-    log = AccessLog(directory, Audit(commit_timeout_s=_PATIENCE_S))
+    log = AccessLog(directory, audit(_PATIENCE_S))
     await log.start()
     under_way = failed = 0
     emit_s = 0.0
