@@ -138,6 +138,10 @@ class TestAccessUnit:
 
         assert parse_nal_units([joined]) == parse_nal_units([SPS, PPS, IDR])
 
+    def test_zeros_behind_a_nal_unit_are_not_part_of_it(self) -> None:
+        """Its last byte is never 0 (§7.4.1); what is nothing but zeros is no NAL unit."""
+        assert parse_nal_units([SEI + b"\x00\x00", b"", b"\x00", IDR]) == parse_nal_units([SEI, IDR])
+
     @pytest.mark.parametrize(
         "nal_units",
         [

@@ -304,21 +304,39 @@ def interleaved(*packets: tuple[bytes, dict[str, int]]) -> bytes:
 
 
 def test_fragments_that_go_on_are_taken_in_at_once() -> None:
-    """The whole run of them, up to the packet with the marker; the picture is the same."""
+    """The whole run of them, the packet with the marker included, and nothing of the next picture."""
     first, *middle, last = fragments(IDR)
     data = interleaved((first, {}), *((each, {}) for each in middle), (last, {"second": 96 | 0x80}))
+    following = interleaved((first, {"at": 3600}))
     track = Depacketizer(96)
     begin = 4 + 12 + len(first)
     assert track.fragments(data, 0, HEAD) == 0
     track.packet(data, 4, begin)
 
-    at = track.fragments(data, begin, HEAD)
-    assert at == len(data) - (4 + 12 + len(last))
-    track.packet(data, at + 4, len(data))
-
+    assert track.fragments(data + following, begin, HEAD) == len(data)
     assert track.finished == [RtpUnit(0, [IDR])]
     assert track.expected == len(middle) + 3
     assert track.lost == 0
+
+
+def test_a_marker_that_is_not_to_be_trusted_ends_no_picture_here_either() -> None:
+    """The camera sets it on every slice; the rest of the picture is still to come."""
+    first, last = fragments(LATER_SLICE, 30)
+    track = Depacketizer(96)
+    for number, payload in enumerate((SLICE, LATER_SLICE), 1):
+        track.packet(struct.pack(">BBHII", 0x80, 224, number, 0, SSRC) + payload, 0, 12 + len(payload))
+    track.finished.clear()
+    data = interleaved(
+        (SLICE, {"sequence": 3, "at": 3600}),
+        (first, {"sequence": 4, "at": 3600}),
+        (last, {"sequence": 5, "at": 3600, "second": 96 | 0x80}),
+    )
+    at = 4 + 12 + len(SLICE)
+    track.packet(data, 4, at)
+    track.packet(data, at + 4, at + 4 + 12 + len(first))
+
+    assert track.fragments(data, at + 4 + 12 + len(first), HEAD) == len(data)
+    assert track.finished == []
 
 
 @pytest.mark.parametrize(
@@ -328,7 +346,6 @@ def test_fragments_that_go_on_are_taken_in_at_once() -> None:
         {"sequence": 4},
         {"at": 3600},
         {"ssrc": 1},
-        {"second": 96 | 0x80},
         {"second": 97},
         {"size": 13},
         {"size": 2000},
@@ -336,7 +353,7 @@ def test_fragments_that_go_on_are_taken_in_at_once() -> None:
     ids=str,
 )
 def test_anything_unusual_is_left_to_be_looked_at(unusual: dict[str, int]) -> None:
-    """Another channel, picture, track or number, a marker, a packet that is broken or not all there."""
+    """Another channel, picture, track or number, a packet that is broken or not all there."""
     first, second, third, *_ = fragments(IDR)
     data = interleaved((first, {}), (second, {}), (third, unusual))
     track = Depacketizer(96)

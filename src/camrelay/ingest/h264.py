@@ -92,16 +92,16 @@ def annexb_nal_units(data: bytes) -> list[bytes]:
     raise BadNalUnit(f"{MAX_NAL_UNITS} NAL units or more in an access unit")
 
 
-def split_hidden(nal_unit: bytes) -> list[bytes]:
-    """The NAL units in what somebody called one, mostly itself; [] when there is none in it.
+def separated(nal_units: Sequence[bytes]) -> Sequence[bytes]:
+    """All NAL units in what somebody called NAL units, which mostly are just that.
 
     Raises:
         BadNalUnit: over the limits.
     """
-    if _find_start_code(nal_unit):
-        return annexb_nal_units(_START_CODE + nal_unit)
-    trimmed = nal_unit.rstrip(b"\x00")
-    return [trimmed] if trimmed else []
+    for nal_unit in nal_units:
+        if not nal_unit or not nal_unit[-1] or _find_start_code(nal_unit):
+            return [part for each in nal_units for part in annexb_nal_units(_START_CODE + each)]
+    return nal_units
 
 
 def avcc_nal_units(data: bytes) -> Iterator[bytes]:
@@ -139,7 +139,7 @@ def parse_nal_units(nal_units: Sequence[bytes]) -> Picture:
     Raises:
         BadNalUnit: over the limits, or a NAL unit says it is corrupt.
     """
-    nal_units = [part for nal_unit in nal_units for part in split_hidden(nal_unit)]
+    nal_units = separated(nal_units)
     if len(nal_units) > MAX_NAL_UNITS or sum(map(len, nal_units)) > MAX_ACCESS_UNIT_BYTES:
         raise BadNalUnit("access unit over the limits")
     kept: list[bytes] = []

@@ -16,7 +16,7 @@ from camrelay.ingest.h264 import (
     MAX_NAL_UNITS,
     Picture,
     is_recovery_point,
-    split_hidden,
+    separated,
     to_avcc,
 )
 
@@ -54,7 +54,7 @@ def parse_nal_units(nal_units: Sequence[bytes]) -> Picture:
     Raises:
         BadNalUnit: over the limits, or a NAL unit says it is corrupt.
     """
-    nal_units = [part for nal_unit in nal_units for part in split_hidden(nal_unit)]
+    nal_units = separated(nal_units)
     if len(nal_units) > MAX_NAL_UNITS or sum(map(len, nal_units)) > MAX_ACCESS_UNIT_BYTES:
         raise BadNalUnit("access unit over the limits")
     kept: list[bytes] = []

@@ -16,16 +16,20 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from camrelay.errors import BadNalUnit
-from camrelay.ingest.h264 import CODED, MAX_ACCESS_UNIT_BYTES, split_hidden
+from camrelay.ingest.h264 import CODED, MAX_ACCESS_UNIT_BYTES, separated
 
 _HEADER_BYTES = 12
 _unpack_header = struct.Struct(">BBHII").unpack_from
-#: "$" and channel, length, version and payload type, number, timestamp, SSRC, FU indicator and FU header.
-_FRAGMENT = struct.Struct(">HHHHIIBB")
+#: "$" and channel, length, version and payload type, number, timestamp with SSRC, FU indicator with header.
+_FRAGMENT = struct.Struct(">HHHHQH")
 _unpack_fragment = _FRAGMENT.unpack_from
 
 _STAP_A = 24
 _FU_A = 28
+#: The FU indicator's type, and the first bit of the FU header: not the first fragment of its NAL unit.
+_FRAGMENT_MASK, _GOES_ON = 0x1F80, _FU_A << 8
+#: Of a packet that holds a fragment: headers of RTP and FU-A.
+_LEAST_FRAGMENT_BYTES = _HEADER_BYTES + 2
 #: STAP-B, MTAP16, MTAP24 and FU-B belong to the interleaved mode, which nobody asked for.
 _INTERLEAVED_MODE = frozenset({25, 26, 27, 29})
 
@@ -104,7 +108,8 @@ class Depacketizer:
     def fragments(self, data: bytes, at: int, head: int) -> int:
         """Takes in the interleaved packets from `at` on, as long as each is just one more fragment.
 
-        That is what most of them are, and all that `packet` would do with them. So this does the least.
+        That is what most of them are, and all that `packet` would do with them. So this does the least. The
+        last fragment of a picture is the last one here.
 
         Args:
             head: "$" and the channel, as a number of 16 bits (RFC 2326 §10.12).
@@ -112,31 +117,32 @@ class Depacketizer:
         Returns:
             Where something else begins, or something that is not all there.
         """
-        fragments, last = self._fragments, len(data) - _FRAGMENT.size
+        fragments = self._fragments
         if not fragments:
             return at
-        begin, expected = at, self.expected
-        flags, timestamp, ssrc = 0x8000 | self._payload_type, self._timestamp, self.ssrc
-        while at <= last:
-            found, length, first, sequence, stamp, source, indicator, fragment = _unpack_fragment(data, at)
+        begin, expected, marker, size = at, self.expected, False, len(data)
+        flags, origin = 0x8080 | self._payload_type, (self._timestamp or 0) << 32 | (self.ssrc or 0)
+        while at + _FRAGMENT.size <= size and not marker:
+            found, length, first, sequence, source, kind = _unpack_fragment(data, at)
             end = at + 4 + length
             if (
-                found != head
-                or first != flags
+                source != origin
                 or sequence != expected & 0xFFFF
-                or stamp != timestamp
-                or source != ssrc
-                or indicator & 0x1F != _FU_A
-                or fragment > 0x7F
-                or end < at + _FRAGMENT.size
-                or end > len(data)
+                or first | 0x80 != flags
+                or kind & _FRAGMENT_MASK != _GOES_ON
+                or found != head
+                or length < _LEAST_FRAGMENT_BYTES
+                or end > size
             ):
                 break
             fragments.append(data[at + 18 : end])
             expected += 1
             at = end
+            marker = first == flags
         self.expected = expected
         self._room -= at - begin
+        if marker and self._trusts_marker:
+            self._finish()
         return at
 
     def _turn(self, timestamp: int, begins: bool) -> None:
@@ -284,10 +290,10 @@ def begins_picture(data: bytes, at: int, end: int) -> bool:
     return data[at] & 0x1F not in CODED or data[at + 1] >= 0x80
 
 
-def _split(nal_units: Sequence[bytes]) -> list[bytes]:
+def _split(nal_units: Sequence[bytes]) -> Sequence[bytes]:
     """With a start code inside, a NAL unit that seems a parameter set may hold the picture as well."""
     try:
-        return [part for nal_unit in nal_units for part in split_hidden(nal_unit)]
+        return separated(nal_units)
     except BadNalUnit:
         return []
 
