@@ -1,17 +1,21 @@
 """How soon Chromium shows a camera, and how far behind live it then is.
 
-Chromium opens the relay's own camera page, with an empty cache and by WebRTC, at a random moment of the
-camera's GOP; for each length of GOP many times. A start runs from the beginning of the navigation to the
-moment the first picture is handed to the compositor (requestVideoFrameCallback's presentationTime). Told
-apart are the part until the page's HTML is there, in which the browser starts a process for it, the part of
-the page's scripts until the WHEP offer, and the part after the offer, which is the relay's and the
-decoder's. The first join of a browser is not counted: it is
-about the browser.
+Chromium opens the relay's own camera page, by WebRTC, at a random moment of the camera's GOP; for each length
+of GOP many times, each in a new tab of a browser that runs already. Most joins are those of somebody who has
+been here before: the browser has the page's files. Some are of somebody new, with an empty cache, and are
+told apart. The first join of a browser is not counted: it is about the browser.
+
+A start runs from the beginning of the navigation to the moment the first picture is handed to the compositor
+(requestVideoFrameCallback's presentationTime). It is told in parts, each counted from that beginning: the
+page's HTML is there, until which the browser has prepared a process for it; the page's script asks for a
+media session; the WHEP offer goes out; its answer is there; the first picture is shown. What comes after the
+offer is the relay's and the decoder's.
 
 How far behind live the picture is afterwards is not an estimate. A WHEP load client watches the same camera;
 camrelay gives all viewers of a camera the same RTP timestamps, so the client's reading of the camera's
 clock tells when the camera sent the picture that Chromium shows at a moment. Relay, browser and decoder
-are all in it. The browser shares a core with the camera and the load client. See P5.
+are all in it. The browser may use both cores, as a viewer's own computer would let it: one it shares with the
+camera and the load client, the other with the relay. See P5.
 """
 
 from __future__ import annotations
@@ -39,6 +43,7 @@ from camrelay.simulate.options import Picture
 OWED = {
     "p5_chromium_start_p50_ms": "ms",
     "p5_chromium_start_p99_ms": "ms",
+    "p5_chromium_new_visitor_p50_ms": "ms",
     "p5_chromium_after_offer_p50_ms": "ms",
     "p5_chromium_after_offer_p99_ms": "ms",
     "p5_chromium_behind_p50_ms": "ms",
@@ -46,23 +51,30 @@ OWED = {
     "p5_chromium_failed_joins": "joins",
 }
 
-QUICK = ["--gops", "2", "--joins", "1", "--stay", "0.5"]
+QUICK = ["--gops", "2", "--joins", "1", "--new", "0", "--stay", "0.5"]
 
 #: Pictures of the first moments are those of the GOP so far, shown late by design.
 _SETTLE_MS = 500
 
 
 class Joins(NamedTuple):
-    """All joins of one length of GOP; times in milliseconds."""
+    """All joins of one length of GOP by those who have been here before, or by new ones; in milliseconds."""
 
     gop_s: float
-    #: Until the page's HTML was there, until the offer went out, until the first picture was shown.
-    loads: list[float]
-    offers: list[float]
-    starts: list[float]
-    after_offer: list[float]
+    is_new: bool
+    shown: list[Shown]
     behind: list[float]
     failed: int
+
+    @property
+    def starts(self) -> list[float]:
+        """From the beginning of the navigation to the first picture."""
+        return [each.pictures[0][0] for each in self.shown]
+
+    @property
+    def after_offer(self) -> list[float]:
+        """From the offer to the first picture."""
+        return [each.pictures[0][0] - each.posted_ms for each in self.shown]
 
 
 def lateness(shown: Shown, clocks: dict[int, int]) -> list[float]:
@@ -79,10 +91,9 @@ def lateness(shown: Shown, clocks: dict[int, int]) -> list[float]:
     ]
 
 
-async def joins(run: Run, launched: Browser, gop_s: float) -> Joins:
+async def joins(run: Run, launched: Browser, gop_s: float) -> list[Joins]:
     """A camera, a relay, and one page after another."""
-    options, moments = run.options, random.Random(run.options.seed)
-    found = Joins(gop_s, [], [], [], [], [], 0)
+    options = run.options
     picture = Picture(bitrate_bps=options.bitrate, gop_pictures=round(gop_s * 25))
     server = Camrelay(run.directory / f"gop{gop_s:g}", run.cores.server)
     async with Feed(run.directory, run.cores.load, picture=picture) as feed, Crowd(sample_every=1) as crowd:
@@ -90,24 +101,34 @@ async def joins(run: Run, launched: Browser, gop_s: float) -> Joins:
         run.result.servers["camrelay"] = server.settings
         try:
             await crowd.join(server.whep("cam1"), 1, per_second=1)
-            for number in range(options.joins + 1):
-                await asyncio.sleep(moments.uniform(0, gop_s))
-                try:
-                    shown = await chromium.watch(launched, f"{server.url}/cameras/cam1", options.stay)
-                except BrowserError:
-                    found = found._replace(failed=found.failed + 1)
-                    continue
-                if number:
-                    start = shown.pictures[0][0]
-                    found.loads.append(shown.loaded_ms)
-                    found.offers.append(shown.posted_ms)
-                    found.starts.append(start)
-                    found.after_offer.append(start - shown.posted_ms)
-                    clocks = dict(pair for sample in crowd.samples() for pair in sample.clocks)
-                    found.behind.extend(lateness(shown, clocks))
+            url = f"{server.url}/cameras/cam1"
+            known = await join(run, launched, crowd, url, Joins(gop_s, False, [], [], 0), options.joins)
+            new = await join(run, launched, crowd, url, Joins(gop_s, True, [], [], 0), options.new)
         finally:
             await server.stop()
-    run.say(f"GOP {gop_s:g} s: p50 of {len(found.starts)} joins {percentile(found.starts, 50):.0f} ms")
+    run.say(f"GOP {gop_s:g} s: p50 of {len(known.starts)} joins {percentile(known.starts, 50):.0f} ms")
+    return [known, new]
+
+
+async def join(run: Run, launched: Browser, crowd: Crowd, url: str, found: Joins, count: int) -> Joins:
+    """Opens the page so many times, not counting the first of somebody who then comes again."""
+    moments = random.Random(run.options.seed)
+    person = await chromium.profile(launched)
+    for number in range(count if found.is_new else count + 1):
+        await asyncio.sleep(moments.uniform(0, found.gop_s))
+        if found.is_new:
+            await person.close()
+            person = await chromium.profile(launched)
+        try:
+            shown = await chromium.watch(person, url, run.options.stay)
+        except BrowserError:
+            found = found._replace(failed=found.failed + 1)
+            continue
+        if number or found.is_new:
+            clocks = dict(pair for sample in crowd.samples() for pair in sample.clocks)
+            found.shown.append(shown)
+            found.behind.extend(lateness(shown, clocks))
+    await person.close()
     return found
 
 
@@ -119,29 +140,36 @@ async def body(run: Run) -> None:
         run.result.give_up("p5", reason)
         return
     found: list[Joins] = []
-    async with chromium.browser() as launched:
-        run.result.servers["chromium"] = {"version": launched.version, "cache": "empty for every join"}
+    async with chromium.browser({run.cores.server, run.cores.load}) as launched:
+        run.result.servers["chromium"] = {"version": launched.version, "join": "a new tab", "cores": "all"}
         for gop_s in map(float, run.options.gops.split(",")):
-            found.append(await joins(run, launched, gop_s))
+            found += await joins(run, launched, gop_s)
             summarize(run, found)
 
 
 def summarize(run: Run, found: Sequence[Joins]) -> None:
     """Figures and table of what there is so far."""
     result = run.result
+    known = [each for each in found if not each.is_new]
     for name, values in (
-        ("start", [start for each in found for start in each.starts]),
-        ("after_offer", [part for each in found for part in each.after_offer]),
-        ("behind", [late for each in found for late in each.behind]),
+        ("start", [start for each in known for start in each.starts]),
+        ("after_offer", [part for each in known for part in each.after_offer]),
+        ("behind", [late for each in known for late in each.behind]),
     ):
         for percent in (50, 99):
             value = percentile(values, percent) if values else None
             result.figure(f"p5_chromium_{name}_p{percent}_ms", value, "ms", "no picture was shown")
+    starts = [start for each in found if each.is_new for start in each.starts]
+    value = percentile(starts, 50) if starts else None
+    result.figure("p5_chromium_new_visitor_p50_ms", value, "ms", "no picture was shown")
     result.figure("p5_chromium_failed_joins", sum(each.failed for each in found), "joins")
     rows: list[list[Cell]] = [
         [
-            each.gop_s, len(each.starts), each.failed,
-            percentile(each.loads, 50), percentile(each.offers, 50),
+            each.gop_s, "new" if each.is_new else "known", len(each.starts), each.failed,
+            percentile([shown.loaded_ms for shown in each.shown], 50),
+            percentile([shown.asked_ms for shown in each.shown], 50),
+            percentile([shown.posted_ms for shown in each.shown], 50),
+            percentile([shown.answered_ms for shown in each.shown], 50),
             *(percentile(each.starts, percent) for percent in (50, 99)),
             *(percentile(each.after_offer, percent) for percent in (50, 99)),
             *(percentile(each.behind, percent) for percent in (50, 99)),
@@ -150,8 +178,9 @@ def summarize(run: Run, found: Sequence[Joins]) -> None:
         if each.starts
     ]  # fmt: skip
     columns = [
-        "GOP s", "joins", "failed", "HTML p50 ms", "offer p50 ms", "picture p50 ms", "p99 ms",
-        "after the offer p50 ms", "p99 ms", "behind live p50 ms", "p99 ms",
+        "GOP s", "visitor", "joins", "failed", "HTML p50 ms", "session asked p50 ms", "offer p50 ms",
+        "answer p50 ms", "picture p50 ms", "p99 ms", "after the offer p50 ms", "p99 ms",
+        "behind live p50 ms", "p99 ms",
     ]  # fmt: skip
     result.tables = [Table("The first picture in Chromium", columns, rows)]
 
@@ -160,6 +189,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Those of this command."""
     parser.add_argument("--gops", default="2,4,10", help="of the camera, seconds, comma-separated")
     parser.add_argument("--joins", type=int, default=40, help="counted, for each GOP")
+    parser.add_argument("--new", type=int, default=10, help="joins of new visitors besides, for each GOP")
     parser.add_argument("--stay", type=float, default=3.0, help="seconds on the page after the first picture")
     parser.add_argument("--bitrate", type=int, default=2_000_000, help="of the camera, bits per second")
 
