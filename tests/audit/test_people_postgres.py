@@ -114,6 +114,24 @@ def test_a_copy_that_is_put_back_knows_nobody_who_was_forgotten(make: Make, serv
     assert people.identify([again]) == [Identity()]
 
 
+def test_keys_that_are_put_back_go_again(make: Make, tmp_path: Path) -> None:
+    """Case 66: also where only they were put back, and the server knows of the erasure."""
+    people = make()
+    alias = people.alias("anna")
+    people.separate([make_event()], NOON_US)
+    people.close()
+    file = tmp_path / "store" / KEYS_DATABASE
+    backup = file.read_bytes()
+    people = make()
+    assert people.carry_out({"e1": alias}) == 1
+    people.close()
+    file.write_bytes(backup)
+    people = make()
+    people.carry_out({"e1": alias})
+    with people._store.transaction(writes=False):
+        assert people._store._veils.find([bytes.fromhex(alias)]) == {}  # type: ignore[attr-defined]
+
+
 def test_a_server_that_was_started_anew_is_found_again(make: Make, server: Postgres) -> None:
     """Whoever waits for a record does not notice."""
     people = make()

@@ -38,6 +38,8 @@ def test_veils_are_found_until_they_are_destroyed(tmp_path: Path) -> None:
         assert again.open(sealed, "person") is None
         veils.destroy([b"1", b"2", b"3"])
         assert veils.find([b"1", b"2"]) == {}
+        assert veils.note_erasure("e1")
+        assert not veils.note_erasure("e1")
     assert veils.file.empty_journal()
     assert (tmp_path / KEYS_DATABASE).exists()
     assert not any(key in path.read_bytes() for path in tmp_path.iterdir() for key in keys)

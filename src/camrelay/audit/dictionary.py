@@ -88,6 +88,7 @@ SERVED = (
     Entry("people-keys.db: veils.key", Personal.NO, "veils what is kept of one person", "as people.id"),
     Entry("people-keys.db: day_keys.day", Personal.NO, "the day of the key", "until the day is over"),
     Entry("people-keys.db: day_keys.key", Personal.NO, "as day_keys.key", "until the day is over"),
+    Entry("people-keys.db: erasures.id", Personal.NO, "as erasures.id", "for good"),
     Entry("PostgreSQL: layout.version", Personal.NO, "which tables these are", "for good"),
     Entry("PostgreSQL: people.id", Personal.NO, "as people.id", "as people.id"),
     Entry("PostgreSQL: people.lookup", Personal.PSEUDONYM, "as people.lookup", "as people.id"),

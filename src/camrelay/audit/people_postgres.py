@@ -207,7 +207,9 @@ class PostgresPeople:
         return count
 
     def note_erasure(self, id: str) -> bool:
-        return self._server.run("INSERT INTO erasures VALUES ($1) ON CONFLICT DO NOTHING", id) > 0
+        # Either may have been put back from a backup without the other.
+        is_new = self._veils.note_erasure(id)
+        return self._server.run("INSERT INTO erasures VALUES ($1) ON CONFLICT DO NOTHING", id) > 0 or is_new
 
     def purge(self, retention: Retention, before: str, details_before: str) -> int:
         run, first = self._server.run, first_event(before)

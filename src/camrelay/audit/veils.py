@@ -27,6 +27,7 @@ _VERSION = 1
 _TABLES = f"""
 {day_keys.TABLE}
 CREATE TABLE IF NOT EXISTS veils (lookup TEXT PRIMARY KEY, key BLOB) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS erasures (id TEXT PRIMARY KEY);
 """
 
 
@@ -77,6 +78,10 @@ class Veils:
         """What lies under them nobody reads any more."""
         query = "DELETE FROM veils WHERE lookup IN (SELECT value FROM json_each(?))"
         self.file.execute(query, _list(lookups))
+
+    def note_erasure(self, id: str) -> bool:
+        """Whether an erasure is new here; from now on it is not."""
+        return self.file.execute("INSERT OR IGNORE INTO erasures VALUES (?)", id).rowcount > 0
 
 
 def _list(lookups: Iterable[bytes]) -> bytes:
