@@ -74,6 +74,20 @@ async def test_the_way_can_be_changed_and_the_delay_measured(relay: Relay, page:
     await expect(low_delay).to_have_attribute("aria-pressed", "true")
 
 
+async def test_the_page_of_a_camera_asks_for_its_picture_at_once_and_once(relay: Relay, page: Page) -> None:
+    """Its first script does, before there is a player, which goes on with what was begun."""
+    await page.goto(relay.url(f"/cameras/cam1#token={await relay.token('cam1')}"))
+    await state(page, "live")
+    posted: list[str] = []
+    page.on("request", lambda request: posted.append(request.url) if request.method == "POST" else None)
+
+    await page.reload()
+
+    await state(page, "live")
+    assert [url.rpartition("/")[2] for url in posted] == ["sessions", "whep"]
+    assert await page.evaluate("() => camrelayHeadStart.camera") == "cam1"
+
+
 async def test_hls_plays_where_webrtc_brings_no_picture(relay: Relay, page: Page) -> None:
     """Whether the offer is refused or the packets never come: within seconds there is a picture."""
 

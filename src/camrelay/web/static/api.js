@@ -54,3 +54,11 @@ export async function call(url, { token = null, signal = null, headers = {}, tim
   }
   return response;
 }
+
+/** Opens a media session of `camera` at `server`, an URL; the answer of POST /v1/media/sessions. */
+export async function openSession(server, { camera, token, signal = null }) {
+  const answer = await call(new URL("/v1/media/sessions", server), {
+    method: "POST", signal, token, headers: { "Content-Type": "application/json" }, body: JSON.stringify({ camera }),
+  });
+  return answer.json();
+}

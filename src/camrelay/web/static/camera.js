@@ -2,17 +2,19 @@
 
 import { currentToken, onToken } from "./account.js";
 import { checkSignedIn, follow, pictureWords, put, showEmpty, showMeta } from "./frame.js";
-import { followWatchers } from "./now.js";
 import "./player.js";
 import * as text from "./text.js";
 import { say } from "./text.js";
+
+/** What is written about a camera lets its picture come first, but not for longer than this. */
+const PICTURE_FIRST_MS = 300;
 
 const page = document.getElementById("camera");
 const player = page.querySelector("camera-player");
 const id = page.dataset.camera;
 const since = document.getElementById("since");
 let camera = null;
-let showNow = null;
+let isFollowed = false;
 
 function show(answer) {
   camera = answer;
@@ -26,9 +28,16 @@ function show(answer) {
   put(document.getElementById("since-label"), say(`camera.${label}`));
   put(document.getElementById("picture"), pictureWords(camera) || "–");
   page.querySelector(".own").hidden = !camera.may_manage;
-  if (camera.may_manage) showNow ??= followWatchers(document.getElementById("now"), id);
+  if (camera.may_manage) followNow();
   put(document.getElementById("visibility"), say(`camera.${camera.visibility}`));
   showTimes();
+}
+
+async function followNow() {
+  if (isFollowed) return;
+  isFollowed = true;
+  const { followWatchers } = await import("./now.js");
+  followWatchers(document.getElementById("now"), id);
 }
 
 function showTimes() {
@@ -52,4 +61,9 @@ player.setAttribute("camera", id);
 onToken(() => (player.token = currentToken()));
 setInterval(showTimes, 1000);
 document.addEventListener("keydown", (event) => event.target === document.body && player.pressKey(event));
-follow(`/v1/cameras/${id}`, { show, refused });
+
+const begin = new AbortController();
+const { signal } = begin;
+signal.addEventListener("abort", () => follow(`/v1/cameras/${id}`, { show, refused }));
+player.addEventListener("state", ({ detail }) => detail.state !== "connecting" && begin.abort(), { signal });
+setTimeout(() => begin.abort(), PICTURE_FIRST_MS);

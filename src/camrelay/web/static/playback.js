@@ -4,10 +4,11 @@
 // States, as reported: connecting, waiting (for a key frame), live, catching-up, offline (the camera), unreachable
 // (camrelay), busy, denied, signed-out, ended, unsupported, idle.
 
-import { call, Problem, serverNow } from "./api.js";
+import { call, openSession, Problem, serverNow } from "./api.js";
+import { take } from "./head_start.js";
 import { isDue, lastsLonger } from "./renewal.js";
 import { canPlayHls, openHls } from "./transport_hls.js";
-import { canPlayWebrtc, openWebrtc, prepareWebrtc } from "./transport_webrtc.js";
+import { canPlayWebrtc, openWebrtc, WebrtcViewing } from "./transport_webrtc.js";
 
 /** No picture for this long, and the other way to carry it is tried. */
 const FIRST_PICTURE_MS = 3000;
@@ -144,9 +145,10 @@ export class Playback {
   async #play(signal) {
     if (!this.#canBeWatched) throw new Problem("camera_not_live"); // no need to ask for what cannot be given
     const kind = this.#choose();
-    const prepared = kind === "webrtc" ? prepareWebrtc() : null;
-    const session = await this.#openSession(signal).catch((error) => {
-      prepared?.connection.close();
+    const begun = this.#session || this.fixedSession || kind !== "webrtc" ? null : await take(this);
+    const viewing = kind === "webrtc" ? new WebrtcViewing(begun) : null;
+    const session = await this.#openSession(signal, begun?.session).catch((error) => {
+      viewing?.close();
       throw error;
     });
     const open = kind === "webrtc" ? openWebrtc : openHls;
@@ -155,7 +157,7 @@ export class Playback {
     let hadPicture = false;
     let transport = null;
     try {
-      transport = await open(this.video, url, { signal, prepared, lowLatency: this.lowLatency });
+      transport = await open(this.video, url, { signal, viewing, lowLatency: this.lowLatency });
       begin(this.video);
       await this.#firstPicture(transport, signal);
       hadPicture = true;
@@ -175,23 +177,21 @@ export class Playback {
     }
   }
 
-  async #openSession(signal) {
+  async #openSession(signal, begun) {
     if (this.fixedSession) {
       const base = this.fixedSession.replace(/\/(index\.m3u8|whep)?$/, "");
       return { hls: `${base}/index.m3u8`, whep: `${base}/whep`, expires_at: null };
     }
     const isOver = this.#session?.expires_at && msUntil(this.#session) < 1000;
-    if (isOver || !this.#session) this.#session = await this.#requestSession(signal);
+    if (isOver || !this.#session) this.#session = await this.#requestSession(signal, begun);
     this.endsAt = this.#session.expires_at ? Date.now() + msUntil(this.#session) : null;
     return this.#session;
   }
 
-  async #requestSession(signal) {
-    const answer = await call(new URL("/v1/media/sessions", this.server), {
-      method: "POST", signal, token: this.token,
-      headers: { "Content-Type": "application/json" }, body: JSON.stringify({ camera: this.camera }),
-    });
-    return { ...(await answer.json()), beganAt: serverNow(), askedAt: null, wasExchanged: false };
+  async #requestSession(signal, begun = openSession(this.server, { camera: this.camera, token: this.token, signal })) {
+    const session = await begun;
+    signal.throwIfAborted();
+    return { ...session, beganAt: serverNow(), askedAt: null, wasExchanged: false };
   }
 
   #choose() {

@@ -11,6 +11,7 @@
 //
 // While it is hidden or scrolled away it holds no stream, only its last picture.
 
+import { hasBegun } from "./head_start.js";
 import { Playback } from "./playback.js";
 import { label, MARKUP, shape, STATE_SHAPE, STYLE } from "./player_look.js";
 import * as text from "./text.js";
@@ -286,6 +287,7 @@ export class CameraPlayer extends HTMLElement {
 
   #turnTo(camera) {
     this.#playback.camera = camera;
+    this.#isOnScreen ||= hasBegun(camera); // until the observer says otherwise
     delete this.#part(".stage").dataset.still;
     if (this.isConnected) this.#recallPicture();
     this.#name();

@@ -8,81 +8,128 @@ const LOST_MS = 3000;
 /** Cameras of one picture in this time are slow; a measurement does not wait longer. */
 const NEXT_PICTURE_MS = 1000;
 
+/** A connection that only receives, and the promise of its offer. */
+function connect() {
+  const connection = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+  for (const kind of ["video", "audio"]) connection.addTransceiver(kind, { direction: "recvonly" });
+  return { connection, offered: connection.setLocalDescription() };
+}
+
 export const canPlayWebrtc = () => "RTCPeerConnection" in globalThis;
 
 /**
- * Begins to make an offer; it takes a browser longer than asking camrelay for a media session, so both happen at the
- * same time. Whoever does not hand the result to openWebrtc closes its `connection`.
+ * A viewing that is on no screen yet. It makes its offer at once, which takes a browser longer than asking camrelay for a
+ * media session, or goes on with what was `begun` (see head_start.js). Whoever does not hand it to openWebrtc closes it.
+ *
+ * `failed` is a promise that only ever rejects, with the Problem that ended the viewing.
  */
-export function prepareWebrtc() {
-  const connection = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
-  for (const kind of ["video", "audio"]) connection.addTransceiver(kind, { direction: "recvonly" });
-  const offered = connection.setLocalDescription();
-  offered.catch(() => {}); // openWebrtc sees the failure
-  return { connection, offered };
+export class WebrtcViewing {
+  stream = new MediaStream();
+  #fail;
+  failed = new Promise((_, reject) => (this.#fail = reject));
+  #offered;
+  #opened = null;
+  #resource = null;
+  #abort = new AbortController();
+  #lostTimer = 0;
+
+  constructor(begun = null) {
+    const { connection, offered } = begun ?? connect();
+    this.connection = connection;
+    this.failed.catch(() => {}); // whoever races it sees the failure; nobody is obliged to
+    connection.onconnectionstatechange = () => this.#follow(connection.connectionState);
+    if (begun) {
+      this.#opened = Promise.resolve();
+      this.#receive(begun.resource);
+      this.#follow(connection.connectionState);
+    } else {
+      this.#offered = offered;
+      offered.catch(() => {}); // open sees the failure
+    }
+  }
+
+  /** Posts the offer to `url`, the first time; resolves when the answer is applied, which is before the first picture. */
+  open(url) {
+    this.#opened ??= this.#post(url);
+    return this.#opened;
+  }
+
+  close() {
+    if (this.#abort.signal.aborted) return;
+    this.#abort.abort();
+    clearTimeout(this.#lostTimer);
+    this.connection.onconnectionstatechange = null;
+    // The order matters: a connection that closed first has ended the viewing, and there is nothing left to delete.
+    const deleted = this.#resource ? fetch(this.#resource, { method: "DELETE", keepalive: true }) : Promise.resolve();
+    deleted.catch(() => {}).finally(() => this.connection.close());
+  }
+
+  async #post(url) {
+    const { connection } = this;
+    try {
+      await this.#offered;
+      // camrelay is ICE-lite and learns the browser's address from its checks: no need to gather candidates first.
+      const answer = await call(url, {
+        method: "POST", signal: this.#abort.signal,
+        headers: { "Content-Type": "application/sdp" }, body: connection.localDescription.sdp,
+      });
+      this.#resource = new URL(answer.headers.get("Location"), url);
+      await connection.setRemoteDescription({ type: "answer", sdp: await answer.text() });
+      this.#receive(this.#resource);
+    } catch (error) {
+      this.close();
+      if (!(error instanceof Problem)) throw new Problem("negotiation_failed");
+      // A path secret that the server does not know belonged to a session that is over.
+      throw error.code === "not_found" ? new Problem("session_ended") : error;
+    }
+  }
+
+  /** Takes the tracks that the answer accepted. */
+  #receive(resource) {
+    this.#resource = resource;
+    for (const { currentDirection, receiver } of this.connection.getTransceivers()) {
+      if (currentDirection !== "recvonly") continue;
+      this.stream.addTrack(receiver.track);
+      const dtls = receiver.transport;
+      if (dtls) dtls.onstatechange = () => dtls.state === "closed" && this.#endByServer();
+    }
+  }
+
+  #follow(state) {
+    clearTimeout(this.#lostTimer);
+    if (state === "failed") this.#fail(new Problem("interrupted"));
+    if (state === "disconnected") this.#lostTimer = setTimeout(() => this.#fail(new Problem("interrupted")), LOST_MS);
+  }
+
+  #endByServer() {
+    this.#resource = null;
+    this.#fail(new Problem("interrupted"));
+  }
 }
 
 /**
- * Starts one viewing at `url` with what prepareWebrtc made. Resolves when the answer is applied, which is before the first picture.
+ * Shows `viewing`, of `url`, in `video`. Resolves when the answer is applied, which is before the first picture.
  *
- * Returns {kind, failed, close(), pictures(), late(), hasAudio(), measure()}: `failed` is a promise that only ever
- * rejects, with the Problem that ended the viewing; `pictures` counts those decoded so far; `late` tells how many
- * seconds playback is behind where it wants to be.
+ * Returns {kind, failed, close(), pictures(), late(), hasAudio(), measure()}: `pictures` counts those decoded so far;
+ * `late` tells how many seconds playback is behind where it wants to be.
  */
-export async function openWebrtc(video, url, { signal, prepared: { connection, offered } }) {
-  const stream = new MediaStream();
-  let resource = null;
-  let fail;
-  const failed = new Promise((_, reject) => (fail = reject));
-  failed.catch(() => {}); // whoever races it sees the failure; nobody is obliged to
-  let lostTimer = 0;
-  let over = false;
-
-  const endedByServer = () => {
-    resource = null;
-    fail(new Problem("interrupted"));
-  };
-  connection.onconnectionstatechange = () => {
-    clearTimeout(lostTimer);
-    if (connection.connectionState === "failed") fail(new Problem("interrupted"));
-    if (connection.connectionState === "disconnected") {
-      lostTimer = setTimeout(() => fail(new Problem("interrupted")), LOST_MS);
-    }
-  };
+export async function openWebrtc(video, url, { signal, viewing }) {
+  const { connection, stream, failed } = viewing;
 
   function close() {
-    if (over) return;
-    over = true;
     signal.removeEventListener("abort", close);
-    clearTimeout(lostTimer);
-    connection.onconnectionstatechange = null;
     if (video.srcObject === stream) video.srcObject = null;
-    // The order matters: a connection that closed first has ended the viewing, and there is nothing left to delete.
-    const deleted = resource ? fetch(resource, { method: "DELETE", keepalive: true }) : Promise.resolve();
-    deleted.catch(() => {}).finally(() => connection.close());
+    viewing.close();
   }
-
-  connection.ontrack = ({ track, transceiver }) => {
-    stream.addTrack(track);
-    const dtls = transceiver.receiver.transport;
-    if (dtls) dtls.onstatechange = () => dtls.state === "closed" && endedByServer();
-  };
 
   signal.addEventListener("abort", close);
   try {
-    await offered;
-    // camrelay is ICE-lite and learns the browser's address from its checks: no need to gather candidates first.
-    const answer = await call(url, {
-      method: "POST", signal, headers: { "Content-Type": "application/sdp" }, body: connection.localDescription.sdp,
-    });
-    resource = new URL(answer.headers.get("Location"), url);
-    await connection.setRemoteDescription({ type: "answer", sdp: await answer.text() });
+    await viewing.open(url);
+    signal.throwIfAborted();
   } catch (error) {
     close();
     signal.throwIfAborted();
-    if (!(error instanceof Problem)) throw new Problem("negotiation_failed");
-    // A path secret that the server does not know belonged to a session that is over.
-    throw error.code === "not_found" ? new Problem("session_ended") : error;
+    throw error;
   }
   video.srcObject = stream;
   return {
