@@ -27,6 +27,8 @@ def exported() -> dict[str, tuple[str, ...]]:
         if isinstance(metric, MetricWrapperBase):
             (family,) = metric.describe()
             found[family.name + "_total" * (family.type == "counter")] = tuple(metric._labelnames)
+    for family in metrics.camera_received.collect():
+        found[f"{family.name}_total"] = tuple(family._labelnames)
     return found
 
 

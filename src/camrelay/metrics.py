@@ -5,7 +5,7 @@ Labels are camera, protocol, reason, outcome, class, sink and worker; never a pe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import (
     CollectorRegistry,
@@ -15,6 +15,8 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from camrelay import exposition
 
@@ -39,9 +41,51 @@ def _histogram(name: str, text: str, *labels: str) -> Histogram:
     return Histogram(name, text, labels, registry=REGISTRY, buckets=_SECONDS)
 
 
+class Received:
+    """What has come from one camera."""
+
+    __slots__ = ("access_units", "bytes")
+
+    def __init__(self) -> None:
+        self.access_units = 0
+        self.bytes = 0
+
+
+class _Received(Collector):
+    """What has come from each camera, as two metrics.
+
+    Counters have locks, and took a tenth of what the relay does for an access unit that nobody watches.
+    """
+
+    def __init__(self) -> None:
+        self._by_camera: dict[str, Received] = {}
+
+    def labels(self, camera: str) -> Received:
+        """That of one camera, to be counted up."""
+        return self._by_camera.setdefault(camera, Received())
+
+    def remove_by_labels(self, labels: Mapping[str, str]) -> None:
+        """Forgets a camera."""
+        self._by_camera.pop(labels["camera"], None)
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """What /metrics says of it."""
+        access_units = CounterMetricFamily(
+            "camrelay_camera_access_units", "Access units received.", labels=("camera",)
+        )
+        size = CounterMetricFamily(
+            "camrelay_camera_bytes", "Bytes of access units received.", labels=("camera",)
+        )
+        for camera, received in self._by_camera.items():
+            access_units.add_metric((camera,), received.access_units)
+            size.add_metric((camera,), received.bytes)
+        yield access_units
+        yield size
+
+
 camera_up = _gauge("camrelay_camera_up", "1 while the camera delivers pictures.", "camera")
-camera_access_units = _counter("camrelay_camera_access_units_total", "Access units received.", "camera")
-camera_bytes = _counter("camrelay_camera_bytes_total", "Bytes of access units received.", "camera")
+camera_received = _Received()
+REGISTRY.register(camera_received)
 camera_key_frame_age = _gauge(
     "camrelay_camera_key_frame_age_seconds", "Seconds since the last key frame.", "camera"
 )

@@ -126,6 +126,7 @@ Control = Start | Stop | Opened | Params | Dropped | Ended
 Message = Control | Unit | Sound
 
 _FRAME = struct.Struct(">IB")
+_unpack_frame = _FRAME.unpack_from
 _UNIT = struct.Struct(">IBqq")
 _SOUND = struct.Struct(">IBIII")
 _KIND_CONTROL = 0
@@ -183,31 +184,26 @@ class Decoder:
         # Joined only now: a key frame that comes in a hundred pieces is copied once.
         data = b"".join(self._pieces)
         messages: list[Message] = []
-        offset = 0
-        while (end := _message_end(data, offset)) <= len(data):
-            messages.append(_parse(data, offset, end))
-            offset = end
-        rest = data[offset:]
+        begin, needed = 0, _FRAME.size
+        while begin + needed <= len(data):
+            size, kind = _unpack_frame(data, begin)
+            if size > MAX_MESSAGE_BYTES or kind > _KIND_SOUND:
+                raise BadFeedMessage(f"kind {kind} of {size} bytes")
+            body, needed = begin + _FRAME.size, _FRAME.size + size
+            if begin + needed > len(data):
+                break
+            begin += needed
+            messages.append(_parse(data, kind, body, begin))
+            needed = _FRAME.size
+        rest = data[begin:]
         self._pieces = [rest] if rest else []
         self._size = len(rest)
-        self._needed = end - offset
+        self._needed = needed
         return messages
 
 
-def _message_end(data: bytes, offset: int) -> int:
-    """Where the message at `offset` ends; where its frame ends when that is not all there."""
-    begin = offset + _FRAME.size
-    if begin > len(data):
-        return begin
-    size, kind = _FRAME.unpack_from(data, offset)
-    if size > MAX_MESSAGE_BYTES or kind > _KIND_SOUND:
-        raise BadFeedMessage(f"kind {kind} of {size} bytes")
-    return begin + int(size)
-
-
-def _parse(data: bytes, offset: int, end: int) -> Message:
-    begin = offset + _FRAME.size
-    if data[begin - 1] == _KIND_UNIT:
+def _parse(data: bytes, kind: int, begin: int, end: int) -> Message:
+    if kind == _KIND_UNIT:
         head_end = begin + _UNIT.size
         if head_end > end:
             raise BadFeedMessage("unit without a whole head")
@@ -215,7 +211,7 @@ def _parse(data: bytes, offset: int, end: int) -> Message:
         return Unit(
             attempt, bool(flags & _IS_KEY), pts if flags & _HAS_PTS else None, arrived_us, data[head_end:end]
         )
-    if data[begin - 1] == _KIND_SOUND:
+    if kind == _KIND_SOUND:
         head_end = begin + _SOUND.size
         if head_end > end:
             raise BadFeedMessage("sound without a whole head")

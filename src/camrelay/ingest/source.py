@@ -312,8 +312,7 @@ class _Meters:
     def __init__(self, camera: str) -> None:
         self._camera = camera
         self.up = metrics.camera_up.labels(camera)
-        self._access_units = metrics.camera_access_units.labels(camera)
-        self._bytes = metrics.camera_bytes.labels(camera)
+        self._received = metrics.camera_received.labels(camera)
         self._discontinuities = metrics.camera_discontinuities.labels(camera)
         self._key_frame_at = time.monotonic()
         metrics.camera_key_frame_age.labels(camera).set_function(
@@ -321,8 +320,8 @@ class _Meters:
         )
 
     def access_unit(self, unit: feed.Unit, discontinuity: bool) -> None:
-        self._access_units.inc()
-        self._bytes.inc(len(unit.data))
+        self._received.access_units += 1
+        self._received.bytes += len(unit.data)
         if unit.is_key:
             self._key_frame_at = time.monotonic()
         if discontinuity:
@@ -337,8 +336,7 @@ class _Meters:
     def remove(self) -> None:
         for metric in (
             metrics.camera_up,
-            metrics.camera_access_units,
-            metrics.camera_bytes,
+            metrics.camera_received,
             metrics.camera_discontinuities,
             metrics.camera_key_frame_age,
             metrics.camera_dropped_access_units,
