@@ -22,6 +22,9 @@ _ARGUMENTS = (
     "--autoplay-policy=no-user-gesture-required",
 )
 
+#: A tab that opens keeps the browser's own interface busy for a while, whatever is then shown in it.
+_TAB_OPENS_S = 0.5
+
 #: A page that shows nothing for this long never will.
 _PATIENCE_MS = 20_000
 
@@ -113,6 +116,7 @@ async def watch(person: BrowserContext, url: str, seconds: float) -> Shown:
     page = await person.new_page()
     try:
         await page.add_init_script(_WATCH)
+        await asyncio.sleep(_TAB_OPENS_S)
         # Nothing is asked of the page before: that would take its time.
         async with page.expect_console_message(lambda said: said.text == _FIRST, timeout=_PATIENCE_MS):
             await page.goto(url, wait_until="commit")

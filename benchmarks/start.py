@@ -1,7 +1,7 @@
 """How soon Chromium shows a camera, and how far behind live it then is.
 
 Chromium opens the relay's own camera page, by WebRTC, at a random moment of the camera's GOP; for each length
-of GOP many times, each in a new tab of a browser that runs already. Most joins are those of somebody who has
+of GOP many times, each in an open, empty tab of a running browser. Most joins are those of somebody who has
 been here before: the browser has the page's files. Some are of somebody new, with an empty cache, and are
 told apart. The first join of a browser is not counted: it is about the browser.
 

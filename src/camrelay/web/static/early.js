@@ -1,13 +1,17 @@
 // The first moments of a camera's own page. A plain script, before all else in the page and needing nothing else: a
 // browser runs modules, asynchronous ones too, after it has laid the page out, and by then the picture can be here.
-// What it begins, head_start.js hands to the player.
+// What it begins, head_start.js hands to the player; the modules of the page run once the relay has answered, while the
+// first packets are on their way.
 
 "use strict";
 {
   /** A server that has not answered by then answers the player. */
   const PATIENCE_MS = 3000;
 
-  const { camera } = document.currentScript.dataset;
+  /** The page does not wait for the answer any longer than this. */
+  const ANSWER_FIRST_MS = 250;
+
+  const { camera, page } = document.currentScript.dataset;
 
   async function open(token, connection, offered) {
     const authority = token ? { Authorization: `Bearer ${token}` } : {};
@@ -43,4 +47,9 @@
     const opened = open(token, connection, connection.setLocalDescription()).catch(() => null);
     globalThis.camrelayHeadStart = { camera, token, connection, opened };
   }
+
+  const answered = globalThis.camrelayHeadStart?.opened;
+  const late = new Promise((resolve) => setTimeout(resolve, ANSWER_FIRST_MS));
+  const read = new Promise((resolve) => document.addEventListener("DOMContentLoaded", resolve));
+  Promise.all([read, Promise.race([answered, late])]).then(() => import(page));
 }
