@@ -43,6 +43,9 @@ READ_DATAGRAMS = 64
 UNSENT_LIMIT_BYTES = 16_384
 #: Some cameras describe a microphone and never answer for it; their pictures do not wait any longer.
 SOUND_SETUP_S = 2.0
+#: Where the bytes of every connection arrive: a process that reads cameras has one thread. `recv` takes room
+#: for all that it might read, and what is kept in between makes holes of it, more with every connection.
+_buffer = memoryview(bytearray(READ_BYTES))
 #: RTP without a payload.
 _EMPTY_PACKET = bytes((0x80, *bytes(11)))
 
@@ -220,7 +223,7 @@ class Client:
         assert conversation is not None
         while True:
             try:
-                data = self._socket.recv(READ_BYTES)
+                data = bytes(_buffer[: self._socket.recv_into(_buffer)])
             except (BlockingIOError, ssl.SSLWantReadError):
                 return
             if not data:
