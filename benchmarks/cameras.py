@@ -82,9 +82,10 @@ async def measure(run: Run, name: str, feed: Feed, size: int, least_mbps: float)
     server = SERVERS[name](run.directory, run.cores.server)
     began = time.monotonic()
     try:
-        await server.start({f"cam{number}": feed.url(number) for number in range(1, size + 1)})
-    except ChildFailed as error:
-        run.say(str(error))
+        async with asyncio.timeout(run.options.live):
+            await server.start({f"cam{number}": feed.url(number) for number in range(1, size + 1)})
+    except (ChildFailed, TimeoutError) as error:
+        run.say(f"{name}: {size} are not live: {error}")
         return Step(size, 0.0, math.nan, 0.0, 0, 0, 0, 0.0, 0.0, math.nan, "cameras not live")
     live_s = time.monotonic() - began
     run.result.servers[name] = server.settings
@@ -198,6 +199,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--start", type=int, default=50, help="cameras to begin with")
     parser.add_argument("--most", type=int, default=500, help="cameras to end with")
+    parser.add_argument("--live", type=float, default=30.0, help="seconds until all are live, at most")
     parser.add_argument("--seconds", type=float, default=6.0, help="measured at each size")
     parser.add_argument("--settle", type=float, default=3.0, help="seconds from the last camera to measuring")
     parser.add_argument("--bitrate", type=int, default=2_000_000, help="of a camera, bits per second")
