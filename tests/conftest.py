@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             (dealt[0] if "multicast" in item.fixturenames else min(dealt, key=len)).append(item)
     quick = (item for item in items if not item.get_closest_marker("e2e"))
     for mine in dealt:
-        mine += itertools.islice(quick, share - len(mine))
+        mine += itertools.islice(quick, max(0, share - len(mine)))
     items[:] = itertools.chain(*dealt)
 
 
