@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from markupsafe import escape
 
 from auth_builders import make_account
-from camrelay.pages import HLS_LIBRARY, Pages
+from camrelay.pages import FIRST_WORDS, HLS_LIBRARY, Pages
 from camrelay.server import Route, build
 
 WEB = Path(__file__).parent.parent / "src" / "camrelay" / "web"
@@ -269,6 +269,36 @@ async def test_the_first_view_is_light(client: Client) -> None:
     ]
 
     assert sum(map(len, bodies)) <= BUDGET_BYTES
+
+
+@pytest.mark.parametrize("page", ["grid", "camera", "embed"])
+def test_the_words_of_the_first_view_are_enough_for_it(page: str) -> None:
+    """What the pages to watch on, and the player, say stands in words.js; who says more imports the rest."""
+    seen: set[str] = set()
+    queue = [page]
+    while queue:
+        name = queue.pop()
+        if name in seen or name == "words":
+            continue
+        seen.add(name)
+        script = (WEB / "static" / f"{name}.js").read_text()
+        queue += re.findall(r'^(?:import|export)[^;]*"\./(\w+)\.js";', script, re.MULTILINE)
+        assert set(re.findall(r'say(?:IfKnown)?\(["`](\w+)', script)) <= FIRST_WORDS, name
+
+    assert {"text", "player"} <= seen
+    assert "more_words" not in seen
+
+
+async def test_the_other_words_are_added_in_the_same_language(client: Client) -> None:
+    """Those of letters stay here."""
+    words = await (await client.get("/static/0.ru/words.js")).text()
+    more = await (await client.get("/static/0.ru/more_words.js")).text()
+
+    assert 'export const language = "ru"' in words
+    assert "Камера" in words + more
+    assert '"share":' in more
+    assert '"share":' not in words
+    assert '"mail":' not in words + more
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -37,6 +37,13 @@ _YEAR_S = 365 * 86_400
 
 HLS_LIBRARY = "vendor/hls.light.min.mjs"
 
+#: What the player and the pages to watch on say: words.js. Everything else is in more_words.js, which adds
+#: to it.
+FIRST_WORDS = frozenset({"site", "empty", "banner", "tile", "camera", "state", "hint", "reason", "player"})
+
+#: What only letters say.
+_LETTERS = "mail"
+
 _CONTENT_TYPES = {
     ".css": "text/css",
     ".js": "text/javascript",
@@ -105,7 +112,11 @@ class Pages:
         self._origins = origins
         directory = directory or Path(__file__).parent / "web"
         self._words = _read_words(directory / "words")
-        self._catalogues = {language: _catalogue(language, words) for language, words in self._words.items()}
+        self._catalogues = {
+            f"{name}.{language}": file
+            for language, words in self._words.items()
+            for name, file in _catalogue(language, words).items()
+        }
         self._files = _read_files(directory / "static")
         self.version = _version(self._files | self._catalogues)
         if HLS_LIBRARY not in self._files:
@@ -225,8 +236,11 @@ class Pages:
             request.match_info["name"],
             request.match_info["version"].partition("."),
         )
-        catalogue = self._catalogues.get(language, self._catalogues[LANGUAGE])
-        file = catalogue if name == "words.js" else self._files.get(name)
+        file = (
+            self._files.get(name)
+            or self._catalogues.get(f"{name}.{language}")
+            or self._catalogues.get(f"{name}.{LANGUAGE}")
+        )
         if file is None:
             raise NotFound("no such file")
         is_current = version == self.version
@@ -290,11 +304,22 @@ def _completed(words: dict[str, Any], whole: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _catalogue(language: str, words: dict[str, Any]) -> _File:
-    """A catalogue as a module."""
-    constants = {"language": language, "words": words}
-    text = "".join(f"export const {name} = {json.dumps(value)};\n" for name, value in constants.items())
+def _catalogue(language: str, words: dict[str, Any]) -> dict[str, _File]:
+    """A catalogue as modules: what the first view says, and what the other pages add to it."""
+    first = {key: value for key, value in words.items() if key in FIRST_WORDS}
+    more = {key: value for key, value in words.items() if key not in FIRST_WORDS and key != _LETTERS}
+    constants = {"language": language, "words": first}
+    exports = [f"export const {name} = {_json(value)};\n" for name, value in constants.items()]
+    added = f'import {{ words }} from "./words.js";\nObject.assign(words, {_json(more)});\n'
+    return {"words.js": _script("".join(exports)), "more_words.js": _script(added)}
+
+
+def _script(text: str) -> _File:
     return _file(text.encode(), ".js")
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _read_files(directory: Path) -> dict[str, _File]:

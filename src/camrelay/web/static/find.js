@@ -6,6 +6,7 @@
 import { currentToken, onToken } from "./account.js";
 import { call } from "./api.js";
 import { account, role, showEmpty } from "./frame.js";
+import "./more_words.js";
 import "./player.js";
 import { bitRate, number, say, sayIfKnown } from "./text.js";
 

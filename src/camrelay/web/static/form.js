@@ -1,6 +1,7 @@
 // Forms that ask camrelay: one answer at a time, failures in words beside what caused them.
 
 import { call } from "./api.js";
+import "./more_words.js";
 import { duration, say, sayIfKnown } from "./text.js";
 
 /** Asks as whoever is signed in: the cookie goes along by itself. The decoded answer, null without one. */

@@ -1,5 +1,6 @@
 // What the pages of the record share: cells that become cards on a phone, sums, and files to keep.
 
+import "./more_words.js";
 import * as text from "./text.js";
 import { say } from "./text.js";
 

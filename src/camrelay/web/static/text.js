@@ -1,5 +1,6 @@
-// Words and numbers as people read them. The words stand in the catalogue, which the server makes words.js of;
-// this module fills them in and formats times, durations and rates in the reader's own manner.
+// Words and numbers as people read them. The words stand in the catalogue, which the server makes words.js of, and
+// more_words.js for whatever is not on the pages to watch on; this module fills them in and formats times, durations and
+// rates in the reader's own manner.
 
 import { language, words } from "./words.js";
 
