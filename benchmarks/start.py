@@ -51,7 +51,7 @@ OWED = {
     "p5_chromium_failed_joins": "joins",
 }
 
-QUICK = ["--gops", "2", "--joins", "1", "--new", "0", "--stay", "0.5"]
+QUICK = ["--gops", "1", "--joins", "1", "--new", "0", "--stay", "1"]
 
 #: Pictures of the first moments are those of the GOP so far, shown late by design.
 _SETTLE_MS = 500
