@@ -18,6 +18,10 @@ OTHER = b"\0\0\0\3\x41\x9a\x80"
 VARIANT = Variant("u", 1_000_000, codecs="avc1.64001e", resolution=(640, 360), frame_rate=25.0)
 
 
+def fragment(number: int, clock: int, pictures: list[fmp4.Sample]) -> bytes:
+    return b"".join(fmp4.fragment(number, clock, pictures))
+
+
 def samples(*data: bytes, duration: int = 3600) -> list[fmp4.Sample]:
     return [fmp4.Sample(d, duration, 0, d[4] & 31 == 5) for d in data]
 
@@ -58,8 +62,8 @@ class Stream:
     ) -> set[str]:
         """Adds a segment, with what is given instead of what is right."""
         right = [
-            fmp4.fragment(1, self.clock, samples(KEY, OTHER)),
-            fmp4.fragment(2, self.clock + 7200, samples(OTHER, OTHER)),
+            fragment(1, self.clock, samples(KEY, OTHER)),
+            fragment(2, self.clock + 7200, samples(OTHER, OTHER)),
         ]
         bodies = [first if first is not None else right[0], second if second is not None else right[1]]
         parts = [Part(f"p{self.msn}.{i}", 0.08, independent[i]) for i in range(2)]
@@ -103,7 +107,7 @@ def test_init_sections(rule: str, init: bytes) -> None:
     assert stream.note(stream.media.add_init("other", init)) == {rule}
 
 
-FRAGMENT = fmp4.fragment(1, 0, samples(KEY, OTHER))
+FRAGMENT = fragment(1, 0, samples(KEY, OTHER))
 
 
 @pytest.mark.parametrize(
@@ -113,15 +117,15 @@ FRAGMENT = fmp4.fragment(1, 0, samples(KEY, OTHER))
         ("H21", b""),
         ("H21", FRAGMENT.replace(b"tfdt", b"skip")),
         ("H21", FRAGMENT.replace(b"tfhd\0\2\0\0", b"tfhd\0\0\0\0")),
-        ("H12", fmp4.fragment(1, 0, samples(OTHER, OTHER))),
-        ("H22", fmp4.fragment(1, 0, samples(KEY, b"\0\0\0\3\x67\1\2"))),
-        ("H22", fmp4.fragment(1, 0, samples(KEY, b"\0\0\0\2\x09\x10"))),
-        ("H22", fmp4.fragment(1, 0, samples(KEY, b"\0\0\0\0\0\0"))),
-        ("H22", fmp4.fragment(1, 0, samples(KEY, b"\0\0\0\x63\x41\x9a"))),
-        ("H22", fmp4.fragment(1, 0, samples(OTHER, KEY))),
-        ("H23", fmp4.fragment(1, 0, samples(KEY, duration=3600))),
-        ("H23", fmp4.fragment(1, 0, [*samples(KEY, duration=7200), *samples(OTHER, duration=0)])),
-        ("H23", fmp4.fragment(1, 5, samples(KEY, OTHER))),
+        ("H12", fragment(1, 0, samples(OTHER, OTHER))),
+        ("H22", fragment(1, 0, samples(KEY, b"\0\0\0\3\x67\1\2"))),
+        ("H22", fragment(1, 0, samples(KEY, b"\0\0\0\2\x09\x10"))),
+        ("H22", fragment(1, 0, samples(KEY, b"\0\0\0\0\0\0"))),
+        ("H22", fragment(1, 0, samples(KEY, b"\0\0\0\x63\x41\x9a"))),
+        ("H22", fragment(1, 0, samples(OTHER, KEY))),
+        ("H23", fragment(1, 0, samples(KEY, duration=3600))),
+        ("H23", fragment(1, 0, [*samples(KEY, duration=7200), *samples(OTHER, duration=0)])),
+        ("H23", fragment(1, 5, samples(KEY, OTHER))),
     ],
 )
 def test_media(rule: str, first: bytes) -> None:
@@ -136,8 +140,8 @@ def test_a_part_that_claims_a_key_frame() -> None:
 
 def test_a_segment_that_is_not_its_parts() -> None:
     """H12: other samples, or the same sizes with other bytes."""
-    second = fmp4.fragment(2, 7200, samples(OTHER, OTHER))
-    assert "H12" in Stream().add(whole=FRAGMENT + fmp4.fragment(2, 7200, samples(OTHER, OTHER + OTHER)))
+    second = fragment(2, 7200, samples(OTHER, OTHER))
+    assert "H12" in Stream().add(whole=FRAGMENT + fragment(2, 7200, samples(OTHER, OTHER + OTHER)))
     assert "H12" in Stream().add(whole=FRAGMENT + second.replace(b"\x41\x9a", b"\x41\x9b"))
 
 

@@ -18,7 +18,7 @@ from camrelay.fanout.hls import fmp4, sound
 from camrelay.tools import mp4
 
 INIT = fmp4.init_section(PARAMS)
-PART = fmp4.fragment(7, 9000, [fmp4.Sample(b"\0\0\0\1e", 3600, 0, True)])
+PART = b"".join(fmp4.fragment(7, 9000, [fmp4.Sample(b"\0\0\0\1e", 3600, 0, True)]))
 
 
 def written_by_libav() -> tuple[bytes, bytes]:
@@ -128,7 +128,7 @@ def test_sound_beside_the_pictures_is_passed_over() -> None:
 
     heard = fmp4.SoundRun(sound.TRACK_ID, 4800, 1024, [b"heard", b"too"])
     sample = fmp4.Sample(b"\0\0\0\1e", 3600, 0, True)
-    (both,) = mp4.read_fragments(fmp4.fragment(7, 9000, [sample], heard), init)
+    (both,) = mp4.read_fragments(b"".join(fmp4.fragment(7, 9000, [sample], heard)), init)
     (alone,) = mp4.read_fragments(PART, init)
 
     assert both == alone
