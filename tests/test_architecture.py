@@ -51,6 +51,7 @@ CORES = {
     "fanout.hls.fmp4",
     "fanout.hls.listing",
     "fanout.hls.part_target",
+    "fanout.hls.peak",
     "fanout.hls.program_dates",
     "fanout.hls.segment",
     "fanout.hls.segmenter",

@@ -44,6 +44,7 @@ class Stream:
         self.note(self.media.add_init(MAP, INIT))
         self.msn = 0
         self.clock = 0
+        self.target_s = 1
 
     def note(self, failures: object) -> set[str]:
         rules = [failure.rule for failure in failures]  # type: ignore[attr-defined]
@@ -72,7 +73,9 @@ class Stream:
             rules |= self.note(self.media.add_part(listed, body, MAP))
         segment = Segment(f"s{self.msn}", duration_s, tuple(parts))
         body = b"".join(bodies) if whole is None else whole
-        rules |= self.note(self.media.add_segment(self.msn, segment, discontinuity, body, MAP))
+        rules |= self.note(
+            self.media.add_segment(self.msn, segment, discontinuity, body, MAP, target_s=self.target_s)
+        )
         self.msn += 1
         self.clock += 14_400
         return rules
@@ -167,14 +170,14 @@ def test_what_has_no_init_section_is_not_read() -> None:
     """It was reported when the init section failed."""
     media = Media()
     assert list(media.add_part(Part("p", 1.0), b"x", "none")) == []
-    assert list(media.add_segment(0, Segment("s", 1.0), 0, b"x", "none")) == []
+    assert list(media.add_segment(0, Segment("s", 1.0), 0, b"x", "none", target_s=1)) == []
 
 
 def test_segments_whose_parts_were_not_seen_are_checked_alone() -> None:
     """A check that begins in the middle of a stream."""
     stream = Stream()
     segment = Segment("s", 0.08, (Part("never seen", 0.08),))
-    assert stream.note(stream.media.add_segment(0, segment, 0, FRAGMENT, MAP)) == set()
+    assert stream.note(stream.media.add_segment(0, segment, 0, FRAGMENT, MAP, target_s=1)) == set()
 
 
 def test_parts_of_segments_that_never_came_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,9 +209,20 @@ def test_another_codec_is_not_looked_into() -> None:
 def test_variants(change: dict[str, object]) -> None:
     """H20: every codec listed, size and rate, and a bandwidth that covers the segments."""
     stream = Stream()
-    stream.add()
+    for _ in range(4):
+        stream.add()
     variant = msgspec.structs.replace(VARIANT, **change)
     assert stream.note(stream.media.check_variants((variant,), [MAP])) == {"H20"}
+
+
+def test_segments_that_do_not_follow_each_other_have_no_bit_rate_together() -> None:
+    """H20: what is measured lasts half a TARGETDURATION, without a hole."""
+    stream = Stream()
+    for _ in range(4):
+        stream.add()
+        stream.msn += 1
+    variant = msgspec.structs.replace(VARIANT, bandwidth_bps=100)
+    assert stream.note(stream.media.check_variants((variant,), [MAP])) == set()
 
 
 def test_there_is_a_variant() -> None:

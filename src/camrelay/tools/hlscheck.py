@@ -160,9 +160,9 @@ class Check:
                 continue
             new.append((msn, segment, self._map_uri))
         if new:
-            _start(partial(self._fetch, new), self._fetches)
+            _start(partial(self._fetch, new, playlist.target_duration_s), self._fetches)
 
-    async def _fetch(self, new: list[tuple[int, Segment, str]]) -> None:
+    async def _fetch(self, new: list[tuple[int, Segment, str]], target_s: int) -> None:
         async with self._in_order:
             for msn, segment, map_uri in new:
                 if not self._media.knows_init(map_uri):
@@ -176,7 +176,10 @@ class Check:
                     self._seen.add(segment.uri)
                     body = await self._body(segment.uri, "a segment")
                     discontinuity = self._history.records[msn].discontinuity
-                    self._add(self._media.add_segment(msn, segment, discontinuity, body, map_uri))
+                    failures = self._media.add_segment(
+                        msn, segment, discontinuity, body, map_uri, target_s=target_s
+                    )
+                    self._add(failures)
                     self.segments += 1
 
     async def _body(self, uri: str, what: str) -> bytes:

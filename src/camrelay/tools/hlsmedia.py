@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from camrelay.errors import MalformedMedia
+from camrelay.fanout.hls.peak import Peak
 from camrelay.fanout.hls.playlist import Part, Segment, Variant
 from camrelay.tools import mp4
 from camrelay.tools.hlsrules import ROUNDING_S, Failure
@@ -28,13 +29,14 @@ class Media:
         self._inits: dict[str, mp4.Init] = {}
         self._parts: dict[str, tuple[mp4.Fragment, ...]] = {}
         self._codecs: dict[str, str] = {}
-        self._peak_bps = 0.0
+        self._peak: Peak | None = None
+        self._newest = 0
         #: msn, discontinuity and decode time at the end of the newest segment.
         self._end: tuple[int, int, int] | None = None
 
     def interrupt(self) -> None:
         """Says that the server was away: it has yet to learn the bit rate, and begins another timeline."""
-        self._peak_bps = 0.0
+        self._peak = None
         self._end = None
 
     def knows_init(self, uri: str) -> bool:
@@ -82,21 +84,32 @@ class Media:
             del self._parts[next(iter(self._parts))]
 
     def add_segment(
-        self, msn: int, segment: Segment, discontinuity: int, body: bytes, init_uri: str
+        self,
+        msn: int,
+        segment: Segment,
+        discontinuity: int,
+        body: bytes,
+        init_uri: str,
+        *,
+        target_s: int,
     ) -> Iterator[Failure]:
         """Checks a complete segment against itself, its parts and the segment before it (H12, H21 to H23).
 
         Args:
             segment: with as many of its parts as were ever listed.
             discontinuity: its discontinuity sequence number.
+            target_s: TARGETDURATION.
         """
         fragments, failures = self._read(body, init_uri)
         yield from failures
         if not fragments:
             return
         name = f"segment {msn}"
-        if len(segment.parts) != 1:  # a single part may be little but a key frame
-            self._peak_bps = max(self._peak_bps, len(body) * 8 / max(segment.duration_s, 0.001))
+        self._peak = self._peak or Peak(target_s)
+        if self._newest != msn - 1:
+            self._peak.interrupt()
+        self._newest = msn
+        self._peak.add(segment.duration_s, len(body))
         yield from self._check_length(name, segment.duration_s, fragments, init_uri)
         samples = [sample for fragment in fragments for sample in fragment.samples]
         if any(sample.is_sync for sample in samples) and not samples[0].is_sync:
@@ -128,8 +141,8 @@ class Media:
                 yield Failure("H20", f"CODECS without {', '.join(missing)}")
             if variant.resolution is None or variant.frame_rate is None:
                 yield Failure("H20", "no RESOLUTION or FRAME-RATE")
-            if variant.bandwidth_bps * _BANDWIDTH_SLACK < self._peak_bps:
-                yield Failure("H20", f"BANDWIDTH {variant.bandwidth_bps}, a segment had {self._peak_bps:.0f}")
+            if self._peak and variant.bandwidth_bps * _BANDWIDTH_SLACK < self._peak.bps:
+                yield Failure("H20", f"BANDWIDTH {variant.bandwidth_bps}, the peak was {self._peak.bps:.0f}")
 
     def _read(self, body: bytes, init_uri: str) -> tuple[tuple[mp4.Fragment, ...], list[Failure]]:
         init = self._inits.get(init_uri)

@@ -14,11 +14,13 @@ numbered through all segments, so a hint at the next part is right whatever segm
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import NamedTuple
 
 from camrelay import config
 from camrelay.fanout.hls import playlist
+from camrelay.fanout.hls.peak import Peak
 from camrelay.fanout.hls.segment import InitSection, Part, Segment
 from camrelay.model import CLOCK_RATE
 
@@ -28,9 +30,6 @@ MAX_BYTES = 80_000_000
 #: Players want parts within PART-HOLD-BACK of the end; these segments are more than that, and every line of a
 #: playlist is sent to every viewer several times a second.
 _SEGMENTS_WITH_PARTS = 3
-#: A segment shorter than TARGETDURATION by more than this is little but its key frame, and no measure of what
-#: a network must carry [4.4.6.2].
-_PEAK_SHARE = 4
 
 
 class Beside(NamedTuple):
@@ -82,7 +81,7 @@ class Listing:
         #: Ticks of all parts so far.
         self._end = 0
         self._longest_s = 0.0
-        self._peak_bps = 0
+        self._peak = Peak(options.target_duration_s)
 
     def __bool__(self) -> bool:
         """Whether there is anything to list."""
@@ -126,8 +125,10 @@ class Listing:
         """
         self._entries[-1].completed_at = now
         self._unlist_parts(now)
-        if segment.duration * _PEAK_SHARE >= self._target:
-            self._peak_bps = max(self._peak_bps, segment.size_bytes * 8 * CLOCK_RATE // segment.duration)
+        if segment.is_gap:
+            self._peak.interrupt()
+        else:
+            self._peak.add(segment.duration / CLOCK_RATE, segment.size_bytes)
         while len(self._entries) > 1 and self._is_full():
             self._retire(now)
         forgotten = []
@@ -211,7 +212,7 @@ class Listing:
         average_bps = max(1, bits * CLOCK_RATE // sum(segment.duration for segment in segments))
         return playlist.Variant(
             uri,
-            bandwidth_bps=max(self._peak_bps, average_bps),
+            bandwidth_bps=max(math.ceil(self._peak.bps), average_bps),
             average_bandwidth_bps=average_bps,
             codecs=",".join(
                 dict.fromkeys(codec for each in reversed(segments) for codec in each.init.codecs.split(","))
