@@ -219,6 +219,28 @@ async def test_a_lost_connection_costs_a_second(
     assert await end_of(again) is EndReason.REVOKED
 
 
+async def test_what_a_driver_does_when_its_server_goes_does_not_end_the_listening(
+    make_node: MakeNode, server: asyncpg.Connection, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that is lost while it is made may say anything."""
+    calls = []
+    listening = Database.listening
+
+    def fails_first(database: Database, *where: Any) -> Any:
+        calls.append(where)
+        if len(calls) == 1:
+            raise RuntimeError("the driver is in no state for that")
+        return listening(database, *where)
+
+    monkeypatch.setattr(rights_feed, "LISTEN_AGAIN_S", 0.01)
+    monkeypatch.setattr(Database, "listening", fails_first)
+    await make_node()
+    async with asyncio.timeout(LIMIT_S):
+        while not await listeners(server, name):  # noqa: ASYNC110 - the server has no event
+            await asyncio.sleep(0.02)
+    assert len(calls) == 2
+
+
 async def test_what_one_relay_changes_the_other_reads_again(
     make_node: MakeNode,
 ) -> None:
