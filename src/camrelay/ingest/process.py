@@ -15,8 +15,8 @@ import sys
 from collections.abc import Collection
 
 #: Such a process computes for a second or two, beside viewers who wait for nobody (setpriority(2)). It gets a
-#: third of what a process of the relay gets; with less, on a machine that is all busy, no camera would seem to
-#: answer in time.
+#: third of what a process of the relay gets; with less, on a machine that is all busy, no camera would seem
+#: to answer in time.
 NICENESS = 5
 
 
