@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import os
 import socket
 import subprocess
@@ -16,6 +18,12 @@ from benchmarks.pinning import pinned
 _STOP_TIMEOUT_S = 8.0
 
 _POLL_INTERVAL_S = 0.05
+
+#: Below those that Linux gives away by itself (ip_local_port_range), or somebody's connection might have one
+#: before the program that is told to listen there.
+_PORTS = range(10_240, 32_768)
+#: Processes that ask at the same time begin far from each other.
+_next_port = itertools.count(os.getpid() * 997)
 
 _ROOT = Path(__file__).parent.parent
 
@@ -88,10 +96,17 @@ class Child:
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A port of 127.0.0.1 that nobody has right now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of 127.0.0.1 that nobody has right now, and nobody gets by chance.
+
+    Raises:
+        ChildFailed: there is none.
+    """
+    for _ in _PORTS:
+        port = _PORTS[next(_next_port) % len(_PORTS)]
+        with socket.socket(socket.AF_INET, kind) as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise ChildFailed("no port is free")
 
 
 async def accepts(port: int) -> bool:

@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 import aiohttp
 from click.testing import CliRunner
 
+from benchmarks.child import free_port
 from camrelay.cli import main
 
 CAMRELAY = (sys.executable, "-m", "camrelay")
@@ -25,14 +26,6 @@ CAMRELAY = (sys.executable, "-m", "camrelay")
 START_S = 60.0
 
 T = TypeVar("T")
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A port that nobody has at the moment."""
-    with socket.socket(type=kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def until(attempt: Callable[[], Awaitable[T | None]], what: str, limit_s: float = START_S) -> T:

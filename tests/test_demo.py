@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from benchmarks.child import free_port
 from camrelay import demo
 from camrelay.check import check_cameras
 from camrelay.config_file import load
-from processes import free_port
 
 SEEN: dict[str, float] = {
     "hls_playlist_s": 0.1,

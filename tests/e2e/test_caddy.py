@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from asking import media_playlist, open_session
+from benchmarks.child import free_port
 from camrelay.simulate.server import Simulator
-from processes import Relay, StartRelay, free_port, until
+from processes import Relay, StartRelay, until
 
 CADDY = shutil.which("caddy")
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(CADDY is None, reason="no caddy on PATH")]

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from benchmarks.child import free_port
 from camrelay.cli import main
-from processes import CAMRELAY, Relay, camrelay, free_port
+from processes import CAMRELAY, Relay, camrelay
 
 pytestmark = pytest.mark.e2e
 

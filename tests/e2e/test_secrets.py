@@ -8,7 +8,8 @@ import aiohttp
 import pytest
 
 from asking import ask
-from processes import Relay, StartRelay, camrelay, free_port
+from benchmarks.child import free_port
+from processes import Relay, StartRelay, camrelay
 
 pytestmark = pytest.mark.e2e
 
