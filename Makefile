@@ -39,7 +39,7 @@ demo: $(RUNTIME) $(HLS_JS)
 
 test: $(DEV) $(HLS_JS) $(RECORDED) lint
 	$(PYTEST) --collect-only --quiet >/dev/null & $(BIN)/mypy && wait
-	$(PYTEST) --numprocesses 5 --dist worksteal -m 'not alone' $(ARGS) $(OR_NONE)
+	$(PYTEST) --numprocesses 4 --dist worksteal -m 'not alone' $(ARGS) $(OR_NONE)
 	$(PYTEST) --numprocesses 2 --dist worksteal -m alone $(ARGS) $(OR_NONE)
 
 coverage: $(DEV)

@@ -33,12 +33,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     share = -(-len(items) // processes)
     dealt: list[list[pytest.Item]] = [[] for _ in range(processes)]
+    quick: list[pytest.Item] = []
     for item in items:
-        if item.get_closest_marker("e2e"):
-            (dealt[0] if "multicast" in item.fixturenames else min(dealt, key=len)).append(item)
-    quick = (item for item in items if not item.get_closest_marker("e2e"))
+        if "multicast" in getattr(item, "fixturenames", ()):
+            dealt[0].append(item)
+        elif item.get_closest_marker("e2e"):
+            min(dealt, key=len).append(item)
+        else:
+            quick.append(item)
+    rest = iter(quick)
     for mine in dealt:
-        mine += itertools.islice(quick, max(0, share - len(mine)))
+        mine += itertools.islice(rest, max(0, share - len(mine)))
     items[:] = itertools.chain(*dealt)
 
 

@@ -26,6 +26,7 @@ import aiohttp
 from benchmarks.command import Run
 from benchmarks.feed import Feed
 from benchmarks.percentile import Spread, percentile, spread
+from benchmarks.record import SPENT
 from benchmarks.result import Cell, Table
 from benchmarks.sampling import cpu_clock_s
 from benchmarks.servers.camrelay import Camrelay
@@ -53,6 +54,11 @@ class Switched(Camrelay):
         """Turns the record on or off."""
         os.kill(self.pid, signal.SIGUSR2 if is_on else signal.SIGUSR1)
         await asyncio.sleep(_SWITCH_S)
+
+    async def spent_s(self) -> float:
+        """CPU that the record has taken so far, in its thread and on the event loop; turns it off."""
+        await self.switch(is_on=False)
+        return float((self.directory / SPENT).read_text())
 
 
 class Stopped(NamedTuple):
@@ -91,10 +97,11 @@ class Side:
 
 
 class Round(NamedTuple):
-    """Turns with and turns without the record."""
+    """Turns with and turns without the record, and the CPU that it took itself meanwhile."""
 
     on: Side
     off: Side
+    spent_s: float
 
 
 async def compare(run: Run, feed: Feed) -> tuple[list[Round], Stopped]:
@@ -111,12 +118,14 @@ async def compare(run: Run, feed: Feed) -> tuple[list[Round], Stopped]:
             gc.freeze()  # Hundreds of viewers would be walked again and again.
             async with _visited(server, options.visits):
                 for number in range(options.cost_rounds):
+                    spent_before_s = await server.spent_s()
                     sides = {True: Side(), False: Side()}
                     for turn in range(options.turns):
                         for is_on in (True, False)[:: 1 if turn % 2 == 0 else -1]:
                             await server.switch(is_on=is_on)
                             await _watch(server, crowd, options.seconds, sides[is_on])
-                    both = Round(sides[True], sides[False])
+                    spent_s = await server.spent_s() - spent_before_s
+                    both = Round(sides[True], sides[False], spent_s)
                     run.say(
                         f"round {number + 1}: {both.on.per_core:,.0f} packets/s of a core with,"
                         f" {both.off.per_core:,.0f} without"
@@ -193,6 +202,14 @@ def deltas(rounds: Sequence[Round]) -> tuple[Spread, Spread]:
     throughput = [100 * (1 - each.on.per_core / each.off.per_core) for each in rounds]
     p99 = [100 * (each.on.p99_s / each.off.p99_s - 1) for each in rounds]
     return spread(throughput), spread(p99)
+
+
+def own_share(rounds: Sequence[Round]) -> Spread:
+    """Percent of the relay's CPU that goes into the record itself, while it is on.
+
+    What it keeps others waiting, and the caches it takes from them, are not in it.
+    """
+    return spread([100 * each.spent_s / each.on.cpu_s for each in rounds])
 
 
 def noise(of: Spread, rounds: int) -> float:

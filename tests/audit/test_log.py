@@ -490,14 +490,20 @@ asyncio.run(main())
 
 
 def test_a_file_system_that_really_takes_no_more(tmp_path: Path) -> None:
-    """The kernel refuses to let the file grow, in the middle of a line; later it lets it."""
+    """The kernel refuses to let the file grow, in the middle of a line; later it lets it.
+
+    On a slow disk a start may be late for its caller all the same; then the record says that it was undone.
+    """
     run = subprocess.run(
         [sys.executable, "-c", LIMITED, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
     )
     acknowledged = int(run.stdout)
     assert acknowledged > 100
     (path,) = log_files(tmp_path)
-    viewings = [event.viewing for event in read(path) if event.type is START]
+    events = list(read(path))
+    viewings = [event.viewing for event in events if event.type is START]
+    for late in [event.viewing for event in events if event.reason == EndReason.AUDIT_UNAVAILABLE]:
+        viewings.remove(late)
     assert viewings == [f"v{n}" for n in range(acknowledged + 1)]
     assert path.stat().st_size > 100_000
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from cameras.onvif_discovery import Discoverable
 from camrelay.ingest.discovery import PORT
 from processes import camrelay
+
+#: All of these listen, and some answer, where cameras of other tests do.
+pytestmark = pytest.mark.usefixtures("multicast")
 
 LOOPBACK = ("--interface", "lo", "--timeout", "1")
 

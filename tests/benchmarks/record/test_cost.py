@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.percentile import Spread
-from benchmarks.record.cost import Round, Side, deltas, noise, table
+from benchmarks.record.cost import Round, Side, deltas, noise, own_share, table
 
 
 def side(*, cpu_s: float, p99_s: float) -> Side:
@@ -15,8 +15,9 @@ def side(*, cpu_s: float, p99_s: float) -> Side:
 
 def test_the_delta_is_what_a_core_sends_less() -> None:
     """A tenth more CPU for the same packets is a core that sends 9.1 % less; half as late again is 50 %."""
-    rounds = [Round(on=side(cpu_s=1.1, p99_s=0.030), off=side(cpu_s=1.0, p99_s=0.020))] * 3
+    rounds = [Round(on=side(cpu_s=1.1, p99_s=0.030), off=side(cpu_s=1.0, p99_s=0.020), spent_s=0.011)] * 3
     throughput, p99 = deltas(rounds)
+    assert own_share(rounds).median == pytest.approx(1.0)
     assert throughput.median == pytest.approx(100 / 11)
     assert p99.median == pytest.approx(50)
     assert [row[2:5] for row in table(rounds).rows[:2]] == [[1000, 11.0, 9091], [1000, 10.0, 10000]]
