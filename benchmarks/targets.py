@@ -47,6 +47,7 @@ TARGETS = (
     Target("B", "LL-HLS after it (hold-back and 1 s)", "faults_worst_resume_llhls_s", at_most=1.6),
     Target("B", "worst part of cameras beside a fault", "faults_bystander_delay_s", at_most=0.2),
     Target("B", "less what the machine was late", "faults_bystander_relay_delay_s", at_most=0.2),
+    Target("B", "in acts that it left alone", "faults_bystander_undisturbed_s", at_most=0.2),
     Target("B", "64 cameras back at once", "mass_return_s", at_most=10),
     Target("B", "loop lag p99 meanwhile", "mass_return_lag_ms", at_most=50),
     Target("B", "threads left by 4,000 dropped connections", "cycles_threads_left", at_most=0),
