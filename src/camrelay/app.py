@@ -131,6 +131,7 @@ class App:
             self._refreshing.cancel()
         wired.web_sessions.stop()
         wired.passwords.close()
+        # Before whatever may still wait for somebody else.
         await wired.log.stop()
         await wired.mailing.stop()
         await wired.database.close()

@@ -114,9 +114,9 @@ class RightsFeed:
                     await is_over.wait()
             except StoreUnavailable:
                 pass  # reading tells whether the database is there
-            except Exception:
-                # Whatever a driver does when its server goes, it is asked again.
-                logger.exception("the wait for news of other relays broke off")
+            except Exception as error:
+                # Whatever a driver does when its server goes, it is asked again. Its texts repeat URLs.
+                logger.error("the wait for news of other relays broke off (%s)", type(error).__name__)
             await asyncio.sleep(LISTEN_AGAIN_S)
 
     async def _keep_reading(self) -> None:

@@ -17,11 +17,11 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from camrelay.audit import day_keys
+from camrelay.audit.identity import NONCE_BYTES
 from camrelay.audit.people_store import KEYS_DATABASE
 from camrelay.audit.sqlite_file import SqliteFile
 
 _KEY_BYTES = 32
-_NONCE_BYTES = 12
 
 _VERSION = 1
 _TABLES = f"""
@@ -43,7 +43,7 @@ class Veil:
 
     def open(self, sealed: bytes, place: str) -> bytes | None:
         """The bytes; None when another veil is over them, of somebody by that name who was forgotten."""
-        nonce, content = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+        nonce, content = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
         try:
             return self._cipher.decrypt(nonce, content, place.encode())
         except InvalidTag:

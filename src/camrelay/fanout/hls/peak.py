@@ -34,9 +34,9 @@ class Peak:
         self._newest.append((seconds, size_bytes))
         lasting = held = 0.0
         kept = 0
-        for seconds, size_bytes in reversed(self._newest):
-            lasting += seconds
-            held += size_bytes
+        for each_s, each_bytes in reversed(self._newest):
+            lasting += each_s
+            held += each_bytes
             if lasting > 1.5 * self._target_s:
                 break
             kept += 1
