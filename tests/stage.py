@@ -61,7 +61,7 @@ async function stats() {
   const transport = reports.find(r => r.type === "transport") ?? {};
   const codec = reports.find(r => r.id === rtp.codecId) ?? {};
   const remote = reports.find(r => r.type === "remote-outbound-rtp") ?? {};
-  return {...rtp, srtp: transport.srtpCipher, fmtp: codec.sdpFmtpLine, started: times.shown - times.start,
+  return {...rtp, srtp: transport.srtpCipher, fmtp: codec.sdpFmtpLine,
           reports: remote.reportsSent, state: pc.connectionState,
           dtls: transport.dtlsState};
 }
