@@ -4,7 +4,9 @@ All four watch the same camera at the same time. hls.js is driven by the module 
 which also keeps it at the live edge. A stall is the video's `waiting` event once playback has found its
 place. One with media ahead in the buffer is the browser's: its decoder gets too little of the processor. One
 without is the delivery's, or the page's, whose script fetches the parts: how late its own timers were in the
-second before tells which. The picture is small, so that decoding it in software is not what is measured.
+second before tells which. Where they were late by more than half a part, the machine was elsewhere and the
+stall says nothing of the relay; the stalls that remain are told as well. The picture is small, so that
+decoding it in software is not what is measured.
 
 How far behind live playback is comes from the program date at the playhead, which is when the picture
 reached the relay, so that muxing, the wait for a part, the way here and the buffer are all in it; small
@@ -45,7 +47,11 @@ WAYS = ("direct", "nginx")
 
 OWED = {
     **{f"hlsjs_{way}_stalls": "stalls" for way in WAYS},
-    **{f"hlsjs_{way}_stalls_{kind}": "stalls" for way in WAYS for kind in ("empty", "undecoded")},
+    **{
+        f"hlsjs_{way}_stalls_{kind}": "stalls"
+        for way in WAYS
+        for kind in ("undisturbed", "empty", "undecoded")
+    },
     **{f"hlsjs_{way}_behind_{name}_ms": "ms" for way in WAYS for name in ("p50", "p99", "max")},
     **{f"hlsjs_{way}_seconds": "s" for way in WAYS},
     **{
@@ -65,6 +71,8 @@ _HLS_JS = _PLAYER / "vendor" / "hls.light.min.mjs"
 _SETTLE_S = 5.0
 #: What hls.js takes for a hole, and less than a decoder needs: with no more than this, the buffer is empty.
 _EMPTY_S = 0.1
+#: Half a part: a page that runs so late has no time left of the three parts it keeps.
+_DISTURBED_MS = 100
 _SAMPLE_MS = 250
 _TIMESTAMPS = re.compile(r"timestamp|\b[dp]ts\b|monoton", re.IGNORECASE)
 _INIT_AGAIN = "Found duplicated MOOV Atom"
@@ -126,6 +134,11 @@ class Stall(NamedTuple):
     def is_empty(self) -> bool:
         """Whether there was nothing to play."""
         return self.ahead_s <= _EMPTY_S
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether the machine took its time away from the page."""
+        return self.page_late_ms > _DISTURBED_MS
 
 
 class Watched(NamedTuple):
@@ -290,6 +303,8 @@ def summarize(run: Run, watched: dict[str, Watched], recorded: dict[str, Recorde
         behind, stood_still = seen.behind(), seen.stood_still()
         empty = sum(stall.is_empty for stall in stood_still)
         result.figure(f"hlsjs_{way}_stalls", len(stood_still), "stalls")
+        undisturbed = sum(not stall.is_disturbed for stall in stood_still)
+        result.figure(f"hlsjs_{way}_stalls_undisturbed", undisturbed, "stalls")
         result.figure(f"hlsjs_{way}_stalls_empty", empty, "stalls")
         result.figure(f"hlsjs_{way}_stalls_undecoded", len(stood_still) - empty, "stalls")
         values = [percentile(behind, 50), percentile(behind, 99), max(behind)]

@@ -271,6 +271,17 @@ async def test_the_first_view_is_light(client: Client) -> None:
     assert sum(map(len, bodies)) <= BUDGET_BYTES
 
 
+async def test_comments_stay_here(client: Client) -> None:
+    """Scripts and styles travel without what only their authors read."""
+    for name in ("camera.js", "transport_webrtc.js", "style.css"):
+        whole = (WEB / "static" / name).read_text()
+        sent = await (await client.get(f"/static/0/{name}")).text()
+
+        assert "/*" in whole or "//" in whole
+        assert not re.search(r"/\*|^ *//", sent, re.MULTILINE)
+        assert len(sent) < len(whole)
+
+
 @pytest.mark.parametrize("page", ["grid", "camera", "embed"])
 def test_the_words_of_the_first_view_are_enough_for_it(page: str) -> None:
     """What the pages to watch on, and the player, say stands in words.js; who says more imports the rest."""

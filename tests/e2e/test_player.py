@@ -116,6 +116,26 @@ async def test_hls_plays_where_webrtc_brings_no_picture(relay: Relay, page: Page
     assert await page.evaluate(f"async () => (await {PLAYER}.measure()).protocol") == "hls"
 
 
+async def test_a_stall_keeps_nobody_away_from_live_for_good(relay: Relay, page: Page) -> None:
+    """Each asks for a little more distance, up to a limit; so long without one gives a little back."""
+    await page.goto(relay.url("/"))
+
+    seen = await page.evaluate("""async () => {
+      const { Distance } = await import("/static/0/transport_hls.js");
+      const distance = new Distance();
+      const at = (now) => Math.round(distance.at(now) * 10);
+      const seen = [at(50_000)];
+      for (const now of [60_000, 61_000, 62_000]) distance.stalled(now);
+      seen.push(at(63_000), at(81_999), at(82_000), at(101_000));
+      distance.stalled(101_500);
+      seen.push(at(121_000), at(125_000), at(10_000_000));
+      for (let now = 0; now < 100; now++) distance.stalled(10_000_000 + now);
+      return [...seen, at(10_000_100)];
+    }""")
+
+    assert seen == [0, 6, 6, 4, 4, 6, 4, 0, 20]
+
+
 async def test_controls_leave_the_picture_alone(relay: Relay, page: Page) -> None:
     """They go after a while without a pointer, whatever the page learns meanwhile; any key brings them."""
     await page.goto(relay.url(f"/cameras/cam1#token={await relay.token('cam1')}"))

@@ -12,8 +12,10 @@ const HURRY_MIN_RATE = 1.1;
 const HURRY_MAX_RATE = 1.25;
 const JUMP_S = 4;
 
-/** A stall makes hls.js keep this much more of a distance; a whole second, as it would, is seldom needed. */
+/** A stall asks for this much more of a distance to live, and so long without another gives it back. */
 const STALL_COSTS_S = 0.2;
+const STALLS_AT_MOST = 10;
+const CALM_MS = 20_000;
 
 /** hls.js may mend a broken decoder once in this time; sooner again, and the viewing is started anew. */
 const MEND_MS = 10_000;
@@ -59,12 +61,14 @@ async function openLibrary(video, url, fail, lowLatency) {
     lowLatencyMode: lowLatency,
     enableWorker: false, // the stream is fMP4 already; a worker would need a blob: script
     backBufferLength: 30,
-    liveSyncOnStallIncrease: STALL_COSTS_S,
+    liveSyncOnStallIncrease: 0, // it would add a second, and never give one back
   });
+  const distance = new Distance();
   const events = new AbortController();
   video.addEventListener("seeking", () => (video.playbackRate = 1), events); // who goes back is in no hurry
   let mendedAt = -Infinity;
   hls.on(Hls.Events.ERROR, (_, data) => {
+    if (data.details === Hls.ErrorDetails.BUFFER_STALLED_ERROR) distance.stalled(performance.now());
     if (!data.fatal) return;
     if (data.type === Hls.ErrorTypes.MEDIA_ERROR && performance.now() - mendedAt > MEND_MS) {
       mendedAt = performance.now();
@@ -82,7 +86,7 @@ async function openLibrary(video, url, fail, lowLatency) {
       hls.destroy();
     },
     late() {
-      const late = hls.latency - (hls.targetLatency ?? 0);
+      const late = hls.latency - (hls.targetLatency ?? 0) - distance.at(performance.now());
       if (late > JUMP_S && hls.liveSyncPosition) video.currentTime = hls.liveSyncPosition;
       else video.playbackRate = hurry(late, ahead(video));
       return late;
@@ -91,6 +95,25 @@ async function openLibrary(video, url, fail, lowLatency) {
     liveEdge: () => hls.liveSyncPosition ?? video.currentTime,
     measure: async () => ({ protocol: "hls", delay_ms: hls.latency ? hls.latency * 1000 : null, ...measurePicture(video) }),
   };
+}
+
+/** How much further from live a viewing keeps than its stream asks for, by the stalls it had lately. */
+export class Distance {
+  #stalls = 0;
+  #since = 0;
+
+  stalled(now) {
+    this.#stalls = Math.min(this.#stalls + 1, STALLS_AT_MOST);
+    this.#since = now;
+  }
+
+  /** In seconds. */
+  at(now) {
+    const calm = Math.floor((now - this.#since) / CALM_MS);
+    this.#stalls = Math.max(0, this.#stalls - calm);
+    this.#since += calm * CALM_MS;
+    return this.#stalls * STALL_COSTS_S;
+  }
 }
 
 /** How fast to play: a second's lateness is gone in some seven, but never by playing what is not there yet. */
