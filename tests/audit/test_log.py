@@ -195,6 +195,24 @@ async def test_what_waits_during_a_sync_shares_the_next(make: Any) -> None:
     assert [viewing for _, viewing, _ in fixture.told()[1:]] == [f"v{n}" for n in range(1000)]
 
 
+async def test_what_nobody_waits_for_is_written_with_the_next_start(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of a viewing is in no hurry; when nobody comes it is written by itself."""
+    monkeypatch.setattr(module, "GATHER_S", 60.0)
+    fixture = make()
+    await fixture.log.start()
+    before = fixture.disk.syncs
+    ended = fixture.log.append(stop(1))
+    while not fixture.log._queue.empty():
+        await asyncio.sleep(0)
+    await asyncio.gather(ended, fixture.log.append(start(2)))
+    assert fixture.disk.syncs == before + 1
+    monkeypatch.setattr(module, "GATHER_S", 0.01)
+    await fixture.log.append(stop(2))
+    assert fixture.told()[1:] == [(STOP, "v1", "expired"), (START, "v2", ""), (STOP, "v2", "expired")]
+
+
 async def test_a_stop_writes_everything_first(make: Any) -> None:
     """What was appended without waiting is on disk, and so is that the log ended in order."""
     fixture = make()

@@ -85,9 +85,10 @@ def test_a_day_begins_with_a_header_and_the_days_are_a_chain(house: House) -> No
 
 
 def test_leaves_lie_beside_the_lines(house: House) -> None:
-    """In step with them."""
+    """Of those that are signed."""
     house.writer.commit([line(1), line(2)])
     house.writer.commit([line(3)])
+    house.writer.sign()
     (path,) = log_files(house.directory)
     assert list(Leaves(path)) == [leaf_hash(each) for each in Lines(path)]
 

@@ -140,8 +140,8 @@ def markdown() -> str:
             "## Events",
             "",
             "The registry is closed: a line that says anything else is no record. Every event has `type`, "
-            "`ts_us`, `camera` and `outcome`. Class A is on disk before what it tells takes effect, B as "
-            "soon as possible, C is given up first in a flood, which is then on record as a number. `kept` "
+            "`ts_us`, `camera` and `outcome`. Class A is on disk before what it tells takes effect, B "
+            "within 0.2 s, C is given up first in a flood, which is then on record as a number. `kept` "
             "is the option of `[audit]`, without `_days`, that says for how long.",
             "",
             *_table(("event", "class", "kept", "fields"), events),

@@ -1,7 +1,8 @@
 """The access log: one JSON line per event, on disk before whoever waits for it goes on.
 
 A thread of its own writes; the event loop only appends to a queue and hears of the outcome. Whatever waits
-while one sync runs is written with the next (group commit).
+while one sync runs is written with the next (group commit), and what has had its effect already waits for
+company: a start is written at once, and takes along the stops of the moments before.
 
 When the disk fails, starts are refused and running media goes on: stops stay in the queue, are tried again
 twice a second, and get into the log when the disk is back. A start whose viewer was refused meanwhile is left
@@ -14,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import queue
 import threading
 import time
@@ -35,6 +37,8 @@ from camrelay.model import AccessEvent, EndReason, EventType
 
 #: Lines written by one write and one fsync: about 600 kB, some milliseconds of a slow disk.
 BATCH_LIMIT = 2048
+#: How long that waits, at most: half of what a crash may cost of it.
+GATHER_S = 0.1
 #: Entries settled in one turn of the event loop: under a millisecond, as media waits for it.
 _SETTLE_LIMIT = 256
 #: How often a failing disk is tried again.
@@ -260,13 +264,16 @@ class AccessLog:
         None when the log was stopped and all is written.
         """
         entries: list[_Entry] = []
+        wait_s, until = self._writer.sign_in_s(), math.inf
         try:
-            entry = self._queue.get(timeout=self._writer.sign_in_s())
-            while entry is not None:
+            while (entry := self._queue.get(timeout=wait_s)) is not None:
                 entries.append(entry)
                 if len(entries) == BATCH_LIMIT:
                     return entries
-                entry = self._queue.get_nowait()
+                now = time.monotonic()
+                is_awaited = entry.worth is Durability.BEFORE_EFFECT
+                until = now if is_awaited else min(until, now + GATHER_S)
+                wait_s = max(0.0, until - now)
         except queue.Empty:
             return entries
         if entries:

@@ -298,7 +298,8 @@ class People:
                 id, key = found[lookup]
                 self._cache[name] = Person(id, bytes.fromhex(self._seal.open(key, "person/key")))
         acting = dict.fromkeys(event.subject for event in events if event.type is not EventType.STOP)
-        self._newcomers = self._add([name for name in acting if name not in self._cache])
+        new = [name for name in acting if name not in self._cache]
+        self._newcomers = self._add(new) if new else {}
 
     def _add(self, names: Sequence[str]) -> dict[str, Person]:
         close, lookups = self._seal.close, {name: self._lookup(name) for name in names}

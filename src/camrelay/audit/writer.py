@@ -59,6 +59,8 @@ class ChainWriter:
         self._lock_fd = -1
         self._day = ""
         self._tree = Tree()
+        #: Of the lines that are not signed yet: without a checkpoint nothing can be told by them.
+        self._leaves: list[bytes] = []
         self._header = b""
         self._file: LogFile | None = None
         self._durable_size = 0
@@ -101,7 +103,7 @@ class ChainWriter:
         self._durable_size = file.size
         leaves = list(leaf_hashes(data))
         self._tree.extend(leaves)
-        self._keep(leaves)
+        self._leaves += leaves
         if self._tree.size - self._signed_size >= CHECKPOINT_LINES:
             self.sign()
 
@@ -127,6 +129,7 @@ class ChainWriter:
         """Signs the tree as it is, unless it has been."""
         if self._tree.size == self._signed_size:
             return
+        self._keep_leaves()
         note = self._signer.sign(self._day, self._tree)
         self._signed_size, self._signed_at = self._tree.size, self._now()
         logger.info(signer.one_line(note))
@@ -193,8 +196,9 @@ class ChainWriter:
             file.truncate(self._durable_size)
         return file
 
-    def _keep(self, leaves: list[bytes]) -> None:
+    def _keep_leaves(self) -> None:
         """Puts leaf hashes beside the lines; what is missing there is made again at the next start."""
+        leaves, self._leaves = self._leaves, []
         path = archive.leaves_path(archive.log_path(self._directory, self._day))
         try:
             with open(path, "ab", opener=signer.private) as file:
