@@ -13,7 +13,8 @@ cost      WHEP viewers at a relay whose record is turned off and on again every 
           changes, while others come and are recorded. Throughput is what a core sends; a round adds up the
           turns of each side, the figures are medians of rounds, and the two of noise are half the rounds'
           range over the root of their number: a smaller difference than that says nothing.
-          `p10_own_cpu_percent` is the part of the relay's CPU that its thread and its calls take. Then the
+          `p10_own_cpu_percent` is the part of the relay's CPU that its thread and its calls take, and
+          `p10_delivered_delta_percent` how many packets fewer the viewers get, who all stay. Then the
           record's store is stopped: new viewings must be refused and running ones lose nothing. See P10.
 
 Quiet, all of it takes about eleven minutes: one and a half to write, one for crashes, three to verify and
@@ -66,6 +67,8 @@ FIGURES = {
         "p10_p99_delta_percent": "%",
         "p10_noise_percent": "%",
         "p10_own_cpu_percent": "%",
+        "p10_delivered_delta_percent": "%",
+        "audit_cpu_us_per_event": "us",
         "p10_p99_noise_percent": "%",
         "audit_refused_after_s": "s",
         "audit_packets_lost_while_stopped": "packets",
@@ -181,6 +184,8 @@ async def price(run: Run) -> None:
     run.result.figure("p10_p99_delta_percent", p99, "%")
     run.result.figure("p10_noise_percent", noise, "%")
     run.result.figure("p10_own_cpu_percent", cost.own_share(rounds), "%")
+    run.result.figure("p10_delivered_delta_percent", cost.delivered_delta(rounds), "%")
+    run.result.figure("audit_cpu_us_per_event", cost.us_per_event(rounds), "us", "nobody came")
     run.result.figure("p10_p99_noise_percent", cost.noise(p99, len(rounds)), "%")
     if noise > _P10_LIMIT_PERCENT:
         run.say(f"noise of {noise:.1f} % is more than the {_P10_LIMIT_PERCENT:g} % that are looked for")

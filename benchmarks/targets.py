@@ -82,6 +82,8 @@ TARGETS = (
     Target("P9", "memory per WebRTC viewer", "p9_kb_per_webrtc_viewer", at_most=120),
     Target("P9", "memory per HLS viewer", "p9_kb_per_hls_viewer", at_most=30),
     Target("P10", "throughput lost by the access record, %", "p10_throughput_delta_percent", at_most=1),
+    Target("P10", "packets that viewers get less for it, %", "p10_delivered_delta_percent", at_most=1),
+    Target("P10", "of the relay's CPU, the record's own, %", "p10_own_cpu_percent", at_most=1),
     Target("P10", "p99 delay added by the access record, %", "p10_p99_delta_percent", at_most=1),
     Target("P11", "two relay workers against one", "p11_two_workers", 1.8),
     Target("audit", "records on disk, signed and linked", "audit_events_per_s", 20_000),

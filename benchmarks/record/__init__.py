@@ -1,4 +1,4 @@
 """What `python -m benchmarks.audit` measures: the access record, and what it costs."""
 
-#: Where a relay says what its record has cost so far, CPU seconds; in its directory.
-SPENT = "record-spent-s"
+#: Where a relay says what its record has cost so far, CPU seconds, and for how many events; in its directory.
+SPENT = "record-spent"

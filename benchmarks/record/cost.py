@@ -55,10 +55,18 @@ class Switched(Camrelay):
         os.kill(self.pid, signal.SIGUSR2 if is_on else signal.SIGUSR1)
         await asyncio.sleep(_SWITCH_S)
 
-    async def spent_s(self) -> float:
-        """CPU that the record has taken so far, in its thread and on the event loop; turns it off."""
+    async def spent(self) -> Spent:
+        """What the record has taken so far, in its thread and on the event loop; turns it off."""
         await self.switch(is_on=False)
-        return float((self.directory / SPENT).read_text())
+        cpu_s, events = (self.directory / SPENT).read_text().split()
+        return Spent(float(cpu_s), int(events))
+
+
+class Spent(NamedTuple):
+    """CPU, and the events it was for."""
+
+    cpu_s: float
+    events: int
 
 
 class Stopped(NamedTuple):
@@ -97,11 +105,11 @@ class Side:
 
 
 class Round(NamedTuple):
-    """Turns with and turns without the record, and the CPU that it took itself meanwhile."""
+    """Turns with and turns without the record, and what it took itself meanwhile."""
 
     on: Side
     off: Side
-    spent_s: float
+    spent: Spent
 
 
 async def compare(run: Run, feed: Feed) -> tuple[list[Round], Stopped]:
@@ -118,14 +126,15 @@ async def compare(run: Run, feed: Feed) -> tuple[list[Round], Stopped]:
             gc.freeze()  # Hundreds of viewers would be walked again and again.
             async with _visited(server, options.visits):
                 for number in range(options.cost_rounds):
-                    spent_before_s = await server.spent_s()
+                    before = await server.spent()
                     sides = {True: Side(), False: Side()}
                     for turn in range(options.turns):
                         for is_on in (True, False)[:: 1 if turn % 2 == 0 else -1]:
                             await server.switch(is_on=is_on)
                             await _watch(server, crowd, options.seconds, sides[is_on])
-                    spent_s = await server.spent_s() - spent_before_s
-                    both = Round(sides[True], sides[False], spent_s)
+                    after = await server.spent()
+                    spent = Spent(after.cpu_s - before.cpu_s, after.events - before.events)
+                    both = Round(sides[True], sides[False], spent)
                     run.say(
                         f"round {number + 1}: {both.on.per_core:,.0f} packets/s of a core with,"
                         f" {both.off.per_core:,.0f} without"
@@ -209,7 +218,22 @@ def own_share(rounds: Sequence[Round]) -> Spread:
 
     What it keeps others waiting, and the caches it takes from them, are not in it.
     """
-    return spread([100 * each.spent_s / each.on.cpu_s for each in rounds])
+    return spread([100 * each.spent.cpu_s / each.on.cpu_s for each in rounds])
+
+
+def us_per_event(rounds: Sequence[Round]) -> float | None:
+    """What one event takes of a core, itself; None when there was none."""
+    events = sum(each.spent.events for each in rounds)
+    return 1e6 * sum(each.spent.cpu_s for each in rounds) / events if events else None
+
+
+def delivered_delta(rounds: Sequence[Round]) -> float:
+    """Percent of packets a second that viewers get less with the record than without."""
+    return 100 * (1 - _rate([each.on for each in rounds]) / _rate([each.off for each in rounds]))
+
+
+def _rate(sides: Sequence[Side]) -> float:
+    return sum(side.packets for side in sides) / sum(side.seconds for side in sides)
 
 
 def noise(of: Spread, rounds: int) -> float:

@@ -3,7 +3,7 @@
 python -m benchmarks.record.switched serve --config FILE
 
 SIGUSR1 turns it off, SIGUSR2 on. Turned off, it writes into SPENT, in its current directory, the CPU seconds
-that its thread and its work on the event loop have taken so far.
+that its thread and its work on the event loop have taken so far, and for how many events.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class SwitchedLog(AccessLog):
 
     _is_on = True
     _spent_on_loop_s = 0.0
+    _events = 0
 
     async def start(self) -> None:
         """Listens to the signals from now on."""
@@ -42,6 +43,7 @@ class SwitchedLog(AccessLog):
     def append(self, event: AccessEvent) -> asyncio.Future[None]:
         """Done at once while it is off."""
         if self._is_on:
+            self._events += 1
             began = time.thread_time()
             appended = super().append(event)
             self._spent_on_loop_s += time.thread_time() - began
@@ -58,7 +60,8 @@ class SwitchedLog(AccessLog):
     def _switch(self, is_on: bool) -> None:
         self._is_on = is_on
         if not is_on:
-            Path(SPENT).write_text(str(time.clock_gettime(self._clock) + self._spent_on_loop_s))
+            spent_s = time.clock_gettime(self._clock) + self._spent_on_loop_s
+            Path(SPENT).write_text(f"{spent_s} {self._events}")
 
 
 if __name__ == "__main__":
