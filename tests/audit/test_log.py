@@ -33,6 +33,7 @@ from camrelay.audit.signer import Signer, read_notes
 from camrelay.config import Audit
 from camrelay.errors import AuditUnavailable, ChainBroken, ConfigError
 from camrelay.model import AccessEvent, EndReason, EventType
+from processes import until
 
 NOON_US = 1_795_262_400_000_000
 DAY_US = 86_400_000_000
@@ -204,8 +205,11 @@ async def test_what_nobody_waits_for_is_written_with_the_next_start(
     await fixture.log.start()
     before = fixture.disk.syncs
     ended = fixture.log.append(stop(1))
-    while not fixture.log._queue.empty():
-        await asyncio.sleep(0)
+
+    async def is_taken() -> bool:
+        return fixture.log._queue.empty()
+
+    await until(is_taken, "the writer to take it")
     await asyncio.gather(ended, fixture.log.append(start(2)))
     assert fixture.disk.syncs == before + 1
     monkeypatch.setattr(module, "GATHER_S", 0.01)
