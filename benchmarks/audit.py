@@ -63,6 +63,7 @@ FIGURES = {
         "audit_tampering_missed": "attempts",
     },
     "cost": {
+        "p10_turns_kept": "turns",
         "p10_throughput_delta_percent": "%",
         "p10_p99_delta_percent": "%",
         "p10_noise_percent": "%",
@@ -178,22 +179,28 @@ async def price(run: Run) -> None:
     picture = Picture(bitrate_bps=run.options.bitrate)
     async with Feed(run.directory, run.cores.load, picture=picture) as feed:
         rounds, stopped = await cost.compare(run, feed)
-    throughput, p99 = cost.deltas(rounds)
-    noise = cost.noise(throughput, len(rounds))
-    run.result.figure("p10_throughput_delta_percent", throughput, "%")
-    run.result.figure("p10_p99_delta_percent", p99, "%")
-    run.result.figure("p10_noise_percent", noise, "%")
-    run.result.figure("p10_own_cpu_percent", cost.own_share(rounds), "%")
-    run.result.figure("p10_delivered_delta_percent", cost.delivered_delta(rounds), "%")
-    run.result.figure("audit_cpu_us_per_event", cost.us_per_event(rounds), "us", "nobody came")
-    run.result.figure("p10_p99_noise_percent", cost.noise(p99, len(rounds)), "%")
-    if noise > _P10_LIMIT_PERCENT:
-        run.say(f"noise of {noise:.1f} % is more than the {_P10_LIMIT_PERCENT:g} % that are looked for")
+    result = run.result
+    kept = cost.undisturbed(rounds)
+    result.figure("p10_turns_kept", sum(each.on.turns for each in kept), "turns")
+    if kept:
+        throughput, p99 = cost.deltas(kept)
+        noise = cost.noise(throughput, len(kept))
+        result.figure("p10_throughput_delta_percent", throughput, "%")
+        result.figure("p10_p99_delta_percent", p99, "%")
+        result.figure("p10_noise_percent", noise, "%")
+        result.figure("p10_p99_noise_percent", cost.noise(p99, len(kept)), "%")
+        result.figure("p10_delivered_delta_percent", cost.delivered_delta(kept), "%")
+        if noise > _P10_LIMIT_PERCENT:
+            run.say(f"noise of {noise:.1f} % is more than the {_P10_LIMIT_PERCENT:g} % that are looked for")
+    else:
+        result.give_up("p10", "the machine disturbed every turn")
+    result.figure("p10_own_cpu_percent", cost.own_share(rounds), "%")
+    result.figure("audit_cpu_us_per_event", cost.us_per_event(rounds), "us", "nobody came")
     run.say(f"store stopped: answers {dict(stopped.answers)}, {stopped.packets} packets went on")
     waited = max(stopped.refused_after_s, default=None)
     run.result.figure("audit_refused_after_s", waited, "s", "nobody was refused")
     run.result.figure("audit_packets_lost_while_stopped", stopped.lost, "packets")
-    run.result.tables.append(cost.table(rounds))
+    result.tables.append(cost.table(kept))
 
 
 PARTS: dict[str, Callable[[Run], Awaitable[None]]] = {

@@ -27,11 +27,11 @@ from benchmarks.command import Run, execute
 from benchmarks.faults import lies, outages
 from benchmarks.faults.audience import PROTOCOLS, Cell, Seen, calm, gather, observe, worst_parts_s
 from benchmarks.faults.fault import PLAIN, Fault, Scene
-from benchmarks.faults.lateness import Idle, OwnLoop, worst_s
 from benchmarks.faults.liar import Liar
 from benchmarks.faults.load import Load
 from benchmarks.faults.relay import Relay
 from benchmarks.feed import Feed
+from benchmarks.lateness import Idle, OwnLoop, worst_s
 from benchmarks.llhls import crowd as hls
 from benchmarks.result import Cell as Value
 from benchmarks.result import Table

@@ -11,8 +11,8 @@ from typing import NamedTuple, Protocol
 
 from benchmarks.command import Run
 from benchmarks.faults.fault import Fault
-from benchmarks.faults.lateness import Span, within_s
 from benchmarks.faults.relay import Relay
+from benchmarks.lateness import Span, within_s
 from benchmarks.llhls import crowd as hls
 from benchmarks.whep import crowd as whep
 

@@ -1,7 +1,8 @@
 """The same WHEP viewers at the same relay, with and without its access record, in turns.
 
 What else is at work on the machine comes and goes more slowly than turns of a second, and so is in both: a
-round adds many of them up.
+round adds many of them up. Two turns beside each other, during which a program that does nothing was late, on
+either core, say nothing of the relay and are left out.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import aiohttp
 
 from benchmarks.command import Run
 from benchmarks.feed import Feed
+from benchmarks.lateness import Idle, worst_s
 from benchmarks.percentile import Spread, percentile, spread
 from benchmarks.record import SPENT
 from benchmarks.result import Cell, Table
@@ -37,6 +39,9 @@ from camrelay.audit.people_store import DATABASE
 _STOPPED_S = 4.0
 _ASK_EVERY_S = 0.05
 
+
+#: So late nobody is whom the relay leaves the rest of the core.
+_DISTURBED_S = 0.03
 
 #: A signal and what was on its way when it came.
 _SWITCH_S = 0.1
@@ -84,8 +89,9 @@ class Stopped(NamedTuple):
 
 @dataclass
 class Side:
-    """What was seen with, or without, the record in all turns of a round."""
+    """What was seen with, or without, the record in one turn or in several."""
 
+    turns: int = 0
     seconds: float = 0.0
     cpu_s: float = 0.0
     packets: int = 0
@@ -93,10 +99,19 @@ class Side:
     #: From the camera's sending to the kernel's stamp at the socket of each viewer that is decrypted.
     delays_s: list[float] = field(default_factory=list)
 
+    def add(self, turn: Side) -> None:
+        """One turn more, or several."""
+        self.turns += turn.turns
+        self.seconds += turn.seconds
+        self.cpu_s += turn.cpu_s
+        self.packets += turn.packets
+        self.lost += turn.lost
+        self.delays_s += turn.delays_s
+
     @property
     def per_core(self) -> float:
         """Packets a second that the server's whole core would send."""
-        return self.packets / self.cpu_s
+        return self.packets / self.cpu_s if self.cpu_s else math.nan
 
     @property
     def p99_s(self) -> float:
@@ -105,11 +120,15 @@ class Side:
 
 
 class Round(NamedTuple):
-    """Turns with and turns without the record, and what it took itself meanwhile."""
+    """Turns with and turns without the record, those that the machine left alone.
+
+    `spent` is what the record took itself in all turns, of the `cpu_s` that the relay had with it.
+    """
 
     on: Side
     off: Side
     spent: Spent
+    cpu_s: float
 
 
 async def compare(run: Run, feed: Feed) -> tuple[list[Round], Stopped]:
@@ -119,46 +138,62 @@ async def compare(run: Run, feed: Feed) -> tuple[list[Round], Stopped]:
     await server.start({"cam1": feed.url()})
     run.result.servers[server.name] = server.settings
     try:
-        async with Crowd(sample_every=options.sample_every) as crowd:
+        async with (
+            Idle(run.cores.server, run.directory / "idle-server.log") as beside_relay,
+            Idle(run.cores.load, run.directory / "idle-load.log") as beside_viewers,
+            Crowd(sample_every=options.sample_every) as crowd,
+        ):
+            idle = beside_relay, beside_viewers
             await crowd.join(server.whep("cam1"), options.viewers, per_second=options.join_rate)
             await asyncio.sleep(options.settle)
             gc.collect()
             gc.freeze()  # Hundreds of viewers would be walked again and again.
             async with _visited(server, options.visits):
                 for number in range(options.cost_rounds):
-                    before = await server.spent()
-                    sides = {True: Side(), False: Side()}
-                    for turn in range(options.turns):
-                        for is_on in (True, False)[:: 1 if turn % 2 == 0 else -1]:
-                            await server.switch(is_on=is_on)
-                            await _watch(server, crowd, options.seconds, sides[is_on])
-                    after = await server.spent()
-                    spent = Spent(after.cpu_s - before.cpu_s, after.events - before.events)
-                    both = Round(sides[True], sides[False], spent)
-                    run.say(
-                        f"round {number + 1}: {both.on.per_core:,.0f} packets/s of a core with,"
-                        f" {both.off.per_core:,.0f} without"
-                    )
-                    rounds.append(both)
+                    found = await _round(run, server, crowd, idle)
+                    on, off = found.on, found.off
+                    told = f"{on.per_core:,.0f} packets/s of a core with, {off.per_core:,.0f} without"
+                    run.say(f"round {number + 1}: {told if on.turns else 'disturbed all the time'}")
+                    rounds.append(found)
             await server.switch(is_on=True)
             return rounds, await stop_store(server, crowd)
     finally:
         await server.stop()
 
 
-async def _watch(server: Camrelay, crowd: Crowd, seconds: float, side: Side) -> None:
-    """One turn, added to those of its side."""
+async def _round(run: Run, server: Switched, crowd: Crowd, idle: Sequence[Idle]) -> Round:
+    options, cpu_s = run.options, 0.0
+    kept = {True: Side(), False: Side()}
+    before = await server.spent()
+    for number in range(options.turns):
+        began, turns = time.monotonic(), dict[bool, Side]()
+        for is_on in (True, False)[:: 1 if number % 2 == 0 else -1]:
+            await server.switch(is_on=is_on)
+            turns[is_on] = await _watch(server, crowd, options.seconds)
+        cpu_s += turns[True].cpu_s
+        if worst_s(span for each in idle for span in each.spans if span.last > began) <= _DISTURBED_S:
+            for is_on, turn in turns.items():
+                kept[is_on].add(turn)
+    after = await server.spent()
+    spent = Spent(after.cpu_s - before.cpu_s, after.events - before.events)
+    return Round(kept[True], kept[False], spent, cpu_s)
+
+
+async def _watch(server: Camrelay, crowd: Crowd, seconds: float) -> Side:
+    """One turn."""
     for sample in crowd.samples():
         sample.delays_s.clear()
     before, cpu_before = crowd.totals(), cpu_clock_s(server.pid)
     await asyncio.sleep(seconds)
     after, cpu_after = crowd.totals(), cpu_clock_s(server.pid)
-    side.seconds += after.at - before.at
-    side.cpu_s += cpu_after - cpu_before
-    side.packets += after.packets - before.packets
-    side.lost += after.missing - before.missing - (after.dropped - before.dropped)
-    for sample in crowd.samples():
-        side.delays_s += sample.delays_s
+    return Side(
+        turns=1,
+        seconds=after.at - before.at,
+        cpu_s=cpu_after - cpu_before,
+        packets=after.packets - before.packets,
+        lost=after.missing - before.missing - (after.dropped - before.dropped),
+        delays_s=[delay_s for sample in crowd.samples() for delay_s in sample.delays_s],
+    )
 
 
 @asynccontextmanager
@@ -206,6 +241,11 @@ async def stop_store(server: Camrelay, crowd: Crowd) -> Stopped:
     return stopped._replace(lost=lost, packets=after.packets - before.packets)
 
 
+def undisturbed(rounds: Sequence[Round]) -> list[Round]:
+    """Those of which something was kept."""
+    return [each for each in rounds if each.on.turns]
+
+
 def deltas(rounds: Sequence[Round]) -> tuple[Spread, Spread]:
     """Percent that the record takes of what a core sends, and adds to p99 of the delay."""
     throughput = [100 * (1 - each.on.per_core / each.off.per_core) for each in rounds]
@@ -218,7 +258,7 @@ def own_share(rounds: Sequence[Round]) -> Spread:
 
     What it keeps others waiting, and the caches it takes from them, are not in it.
     """
-    return spread([100 * each.spent.cpu_s / each.on.cpu_s for each in rounds])
+    return spread([100 * each.spent.cpu_s / each.cpu_s for each in rounds])
 
 
 def us_per_event(rounds: Sequence[Round]) -> float | None:
@@ -250,6 +290,7 @@ def table(rounds: Sequence[Round]) -> Table:
                 [
                     number,
                     label,
+                    side.turns,
                     round(side.packets / side.seconds),
                     round(side.cpu_s / side.seconds * 100, 1),
                     round(side.per_core),
@@ -259,7 +300,7 @@ def table(rounds: Sequence[Round]) -> Table:
                 ]
             )
     columns = [
-        "round", "record", "packets/s", "core busy, %", "packets/s of a core", "p50 ms", "p99 ms",
-        "packets lost",
+        "round", "record", "turns kept", "packets/s", "core busy, %", "packets/s of a core", "p50 ms",
+        "p99 ms", "packets lost",
     ]  # fmt: skip
     return Table("The same viewers with and without the access record", columns, rows)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.faults import lateness
+from benchmarks import lateness
 from benchmarks.faults.audience import worst_parts_s
-from benchmarks.faults.lateness import Idle, OwnLoop, Span, within_s, worst_s
+from benchmarks.lateness import Idle, OwnLoop, Span, within_s, worst_s
 from benchmarks.llhls.crowd import Crowd
 from benchmarks.llhls.viewer import Shared, Viewer
 from benchmarks.pinning import split
