@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from bounded import TRIES
-
 pytestmark = pytest.mark.e2e
 
 #: A figure that a quick run must bring back with a number above zero.
@@ -49,7 +47,7 @@ COUNTS = {
     "faults": ("faults_viewers_lost",),
     "cycles": ("cycles_threads_left", "cycles_descriptors_left", "cycles_processes_left"),
     "loadclient": ("p1_client_lost_gro_on", "p1_client_lost_gro_off"),
-    "audit": ("audit_records_lost", "p10_throughput_delta_percent", "p10_p99_delta_percent"),
+    "audit": ("audit_records_lost", "p10_turns_kept", "p10_own_cpu_percent"),
 }
 
 #: No limit of a target may decide whether a slow machine passes: only that something was measured.
@@ -61,21 +59,15 @@ LENIENT = {
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_quick_run_measures(name: str, tmp_path: Path) -> None:
-    """Every owed figure is named on a line of its own and in the file, the essential ones with a value.
-
-    Nobody holds four viewers on a machine that stands still for a second: what is missing is tried again.
-    """
+    """Every owed figure is named on a line of its own and in the file, the essential ones with a value."""
     command = [sys.executable, "-m", f"benchmarks.{name}", "--quick", *LENIENT.get(name, ())]
     command += ["--time-limit", "90", "--out", str(tmp_path)]
     essential = {*COMMANDS[name], *(["p3_gets_50kb"] if name == "hls" and shutil.which("wrk") else [])}
 
-    for _ in range(TRIES):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == 0, done.stderr
-        figures = json.loads((tmp_path / f"{name}.json").read_text())["figures"]
-        missing = {figure for figure in essential if not figures[figure]["value"]}
-        if not missing:
-            break
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / f"{name}.json").read_text())["figures"]
+    missing = {figure for figure in essential if not figures[figure]["value"]}
 
     assert not missing, done.stderr
     lines = [line for line in done.stdout.splitlines() if line.startswith("FIGURE ")]

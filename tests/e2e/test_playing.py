@@ -11,7 +11,6 @@ import pytest
 from playwright.async_api import Browser
 
 from asking import ask, media_playlist, open_session
-from bounded import paced
 from cameras.gst import GstCamera
 from processes import Relay, StartRelay, until
 from watching import Watching
@@ -30,7 +29,6 @@ async def relay(start_relay: StartRelay, gst_camera: GstCamera) -> Relay:
 
 
 @pytest.mark.alone
-@paced
 async def test_chromium_plays_ll_hls_by_hls_js(relay: Relay, chromium: Browser) -> None:
     """100 pictures by blocking playlist reloads and parts, near to live, without a complaint."""
     watching = await Watching.open(chromium, relay.url(), "cam", "hls", await relay.token("cam"))

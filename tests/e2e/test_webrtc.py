@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser
 
-from bounded import paced
 from camrelay.fanout.webrtc import peer
 from camrelay.model import EndReason
 from camrelay.simulate.options import Picture
@@ -57,7 +56,6 @@ async def test_players_that_want_audio_get_video(
     assert (await decoded(page, 25))["packetsLost"] == 0
 
 
-@paced
 async def test_the_first_picture_does_not_wait_for_a_key_frame(chromium: Browser) -> None:
     """A GOP of ten seconds: the picture is there within two, without asking, and is not behind live."""
     async with Stage(Picture(width=640, height=360, bitrate_bps=1_000_000, gop_pictures=250)) as stage:
@@ -134,7 +132,6 @@ async def test_chromium_plays_without_gcm(chromium: Browser, monkeypatch: pytest
 
 
 @pytest.mark.alone
-@paced
 async def test_gstreamer_plays(chromium: Browser) -> None:
     """Webrtcbin and libnice, with a GOP of ten seconds: no complaint, at live from the first moment on.
 

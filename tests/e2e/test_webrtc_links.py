@@ -9,7 +9,6 @@ import pytest
 from playwright.async_api import Browser
 
 from benchmarks.link import Link
-from bounded import paced
 from camrelay import metrics
 from camrelay.simulate.options import Picture
 from stage import CAMERA, Stage, decoded, more, stats, watch
@@ -36,7 +35,6 @@ def retransmissions(outcome: str) -> float:
     ],
     ids=["1%", "3%", "5%", "bursts of 5", "50 ms jitter", "20 Mb/s"],
 )
-@paced
 async def test_a_poor_link_is_mended(chromium: Browser, impairment: dict[str, Any]) -> None:
     """At least 99 % of what is asked for again is sent again, and the picture hardly ever stands."""
     answered, forgotten = retransmissions("answered"), retransmissions("forgotten")
@@ -54,7 +52,6 @@ async def test_a_poor_link_is_mended(chromium: Browser, impairment: dict[str, An
     assert found["pliCount"] <= 1
 
 
-@paced
 async def test_a_viewer_that_lost_its_way_is_shown_it(chromium: Browser) -> None:
     """Three seconds of nothing, with a key frame ten seconds away: a PLI is answered at once by a replay."""
     async with (
