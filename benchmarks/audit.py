@@ -129,19 +129,22 @@ async def crash(run: Run) -> None:
     logs += [left % crashes.LIVES_PER_LOG] * (left % crashes.LIVES_PER_LOG > 0)
     queue = list(enumerate(logs))
 
+    def tell() -> None:
+        run.result.figure("audit_crashes", account.lives, "crashes")
+        run.result.figure("audit_records_acknowledged", account.acknowledged, "records")
+        run.result.figure("audit_records_lost", account.lost, "records")
+        run.result.figure("audit_records_duplicated", account.duplicated, "records")
+        run.result.figure("audit_records_torn", account.torn, "records")
+
     async def work(core: int) -> None:
         while queue:
             number, lives = queue.pop(0)
             seed = run.options.seed * 1000 + number
             await crashes.live(run.directory / f"crashes-{number}", core, lives, seed, account)
             run.say(f"{account.lives} crashes, {account.acknowledged:,} records, {account.lost} lost")
+            tell()
 
     await asyncio.gather(*map(work, {run.cores.server, run.cores.load}))
-    run.result.figure("audit_crashes", account.lives, "crashes")
-    run.result.figure("audit_records_acknowledged", account.acknowledged, "records")
-    run.result.figure("audit_records_lost", account.lost, "records")
-    run.result.figure("audit_records_duplicated", account.duplicated, "records")
-    run.result.figure("audit_records_torn", account.torn, "records")
 
 
 async def verify(run: Run) -> None:
