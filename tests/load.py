@@ -8,7 +8,7 @@ from collections.abc import Callable
 from processes import until
 
 
-async def until_true(condition: Callable[[], object], limit_s: float = 10.0) -> None:
+async def until_true(condition: Callable[[], object], limit_s: float = 30.0) -> None:
     """Waits until the condition holds."""
 
     async def attempt() -> bool:

@@ -14,6 +14,8 @@ from benchmarks.child import Child, ChildFailed, accepts, free_port
 from benchmarks.pinning import split
 from load import until_true
 
+pytestmark = pytest.mark.e2e
+
 LISTEN = """
 import socket, sys, time
 s = socket.socket(); s.bind(("127.0.0.1", int(sys.argv[1]))); s.listen(); print("up", flush=True)

@@ -15,6 +15,8 @@ import pytest
 
 from benchmarks.command import Run, execute
 
+pytestmark = pytest.mark.e2e
+
 OWED = {"p1_viewers": "viewers", "p1_late": "ms"}
 
 COMMAND = """

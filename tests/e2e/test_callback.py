@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from aiohttp.test_utils import TestServer
 
 from camrelay.simulate.server import Simulator
 from processes import StartRelay
+
+pytestmark = pytest.mark.e2e
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "callback.md"
 
