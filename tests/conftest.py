@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import inspect
 import itertools
 import os
 import re
@@ -30,15 +31,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     What takes milliseconds is left for the end, and all processes end together. Those that would wait for
     each other's network go to one process.
 
-    A test of real programs may be tried three times, and the summary says which was: a host that takes the
-    cores away for a second does so now and then, what is wrong by itself is wrong always.
+    A test that waits for real programs or sockets may be tried three times, and the summary says which was: a
+    host that takes the cores away for a second does so now and then, what is wrong by itself is wrong always.
+    What waits for nothing, as all tests of cores, is tried once.
     """
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     share = -(-len(items) // processes)
     dealt: list[list[pytest.Item]] = [[] for _ in range(processes)]
     quick: list[pytest.Item] = []
     for item in items:
-        if item.get_closest_marker("e2e"):
+        if item.get_closest_marker("e2e") or inspect.iscoroutinefunction(getattr(item, "function", None)):
             item.add_marker(pytest.mark.flaky(reruns=2))
         if "multicast" in getattr(item, "fixturenames", ()):
             dealt[0].append(item)
