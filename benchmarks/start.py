@@ -3,7 +3,8 @@
 Chromium opens the relay's own camera page, by WebRTC, at a random moment of the camera's GOP; for each length
 of GOP many times, each in an open, empty tab of a running browser. Most joins are those of somebody who has
 been here before: the browser has the page's files. Some are of somebody new, with an empty cache, and are
-told apart. The first join of a browser is not counted: it is about the browser.
+told apart. The first join of a browser is not counted: it is about the browser. Nothing follows what a page
+does: it is sent its way by one command and asked afterwards.
 
 A start runs from the beginning of the navigation to the moment the first picture is handed to the compositor
 (requestVideoFrameCallback's presentationTime). It is told in parts, each counted from that beginning: the
@@ -27,16 +28,13 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from playwright.async_api import Browser
-from playwright.async_api import Error as BrowserError
-
 from benchmarks import chromium
-from benchmarks.chromium import Shown
 from benchmarks.command import Run, execute
 from benchmarks.feed import Feed
 from benchmarks.percentile import percentile
 from benchmarks.result import Cell, Table
 from benchmarks.servers.camrelay import Camrelay
+from benchmarks.visitor import Shown, VisitFailed, Visitor, visitor
 from benchmarks.whep.crowd import Crowd
 from camrelay.simulate.options import Picture
 
@@ -91,7 +89,7 @@ def lateness(shown: Shown, clocks: dict[int, int]) -> list[float]:
     ]
 
 
-async def joins(run: Run, launched: Browser, gop_s: float) -> list[Joins]:
+async def joins(run: Run, browser: Visitor, gop_s: float) -> list[Joins]:
     """A camera, a relay, and one page after another."""
     options = run.options
     picture = Picture(bitrate_bps=options.bitrate, gop_pictures=round(gop_s * 25))
@@ -102,33 +100,33 @@ async def joins(run: Run, launched: Browser, gop_s: float) -> list[Joins]:
         try:
             await crowd.join(server.whep("cam1"), 1, per_second=1)
             url = f"{server.url}/cameras/cam1"
-            known = await join(run, launched, crowd, url, Joins(gop_s, False, [], [], 0), options.joins)
-            new = await join(run, launched, crowd, url, Joins(gop_s, True, [], [], 0), options.new)
+            known = await join(run, browser, crowd, url, Joins(gop_s, False, [], [], 0), options.joins)
+            new = await join(run, browser, crowd, url, Joins(gop_s, True, [], [], 0), options.new)
         finally:
             await server.stop()
     run.say(f"GOP {gop_s:g} s: p50 of {len(known.starts)} joins {percentile(known.starts, 50):.0f} ms")
     return [known, new]
 
 
-async def join(run: Run, launched: Browser, crowd: Crowd, url: str, found: Joins, count: int) -> Joins:
+async def join(run: Run, browser: Visitor, crowd: Crowd, url: str, found: Joins, count: int) -> Joins:
     """Opens the page so many times, not counting the first of somebody who then comes again."""
     moments = random.Random(run.options.seed)
-    person = await chromium.profile(launched)
+    person = await browser.person()
     for number in range(count if found.is_new else count + 1):
         await asyncio.sleep(moments.uniform(0, found.gop_s))
         if found.is_new:
-            await person.close()
-            person = await chromium.profile(launched)
+            await browser.forget(person)
+            person = await browser.person()
         try:
-            shown = await chromium.watch(person, url, run.options.stay)
-        except BrowserError:
+            shown = await browser.watch(person, url, run.options.stay)
+        except VisitFailed:
             found = found._replace(failed=found.failed + 1)
             continue
         if number or found.is_new:
             clocks = dict(pair for sample in crowd.samples() for pair in sample.clocks)
             found.shown.append(shown)
             found.behind.extend(lateness(shown, clocks))
-    await person.close()
+    await browser.forget(person)
     return found
 
 
@@ -140,10 +138,11 @@ async def body(run: Run) -> None:
         run.result.give_up("p5", reason)
         return
     found: list[Joins] = []
-    async with chromium.browser({run.cores.server, run.cores.load}) as launched:
-        run.result.servers["chromium"] = {"version": launched.version, "join": "a new tab", "cores": "all"}
+    async with visitor(run.directory / "chromium", {run.cores.server, run.cores.load}) as browser:
+        version = await browser.version()
+        run.result.servers["chromium"] = {"version": version, "join": "a new tab", "cores": "all"}
         for gop_s in map(float, run.options.gops.split(",")):
-            found += await joins(run, launched, gop_s)
+            found += await joins(run, browser, gop_s)
             summarize(run, found)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from base64 import b64encode
 from collections.abc import AsyncIterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,11 @@ def static(page: str) -> list[str]:
     return re.findall(r'(?:href|src)="([^"]*)"', page)
 
 
+def hash_source(script: str) -> str:
+    """How a policy names a script that stands in its page (CSP Level 3 §2.3.1)."""
+    return f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'"
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -59,26 +66,30 @@ def static(page: str) -> list[str]:
     ],
 )
 async def test_a_page_allows_only_itself(client: Client, path: str) -> None:
-    """The policy names no other host and allows no inline script or style, and the page holds none."""
+    """The policy names no other host and allows no style in a page, and no script but by its very bytes."""
     answer = await client.get(path)
     page = await answer.text()
     policy = dict(part.strip().split(" ", 1) for part in answer.headers["Content-Security-Policy"].split(";"))
 
     assert answer.status == 200
-    assert policy["default-src"] == policy["script-src"] == policy["style-src"] == "'self'"
+    assert policy["default-src"] == policy["style-src"] == "'self'"
     assert policy["connect-src"] == "'self'"
     assert policy["base-uri"] == policy["object-src"] == "'none'"
     assert policy["frame-ancestors"] == ("*" if path.startswith("/embed") else "'none'")
     assert "unsafe" not in str(policy)
-    assert re.findall(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|javascript:", page) == []
+    inside = re.findall(r"<script(?![^>]*\bsrc=)[^>]*>(.*?)</script>", page, re.DOTALL)
+    assert policy["script-src"] == " ".join(["'self'", *map(hash_source, inside)])
+    assert len(inside) == (path == "/cameras/yard")
+    assert re.findall(r"<style|\sstyle=|\son\w+=|javascript:", page) == []
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Referrer-Policy"] == "no-referrer"
     assert [address for address in static(page) if not address.startswith(("/", "#", "?"))] == []
 
 
-async def test_everything_a_page_names_is_there_for_good(client: Client) -> None:
+@pytest.mark.parametrize("path", ["/", "/cameras/yard"])
+async def test_everything_a_page_names_is_there_for_good(client: Client, path: str) -> None:
     """Files carry their version in the address, so browsers may keep them without asking."""
-    for address in static(await (await client.get("/")).text()):
+    for address in static(await (await client.get(path)).text()):
         if not address.startswith("/static/"):
             continue
         answer = await client.get(address)
@@ -159,6 +170,7 @@ def test_values_are_escaped(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
     (tmp_path / "words" / "en.json").write_text(json.dumps({"title": '"><script>alert(1)</script>'}))
     (tmp_path / "templates" / "player.js").write_text("")
+    (tmp_path / "static" / "early.js").write_text("")
     (tmp_path / "templates" / "embed.html").write_text('<p title="{{ words.title }}">{{ camera }}</p>')
 
     page = Pages(tmp_path)._render("embed.html", camera="<svg onload=alert(1)>")
@@ -257,15 +269,16 @@ def test_no_file_names_another_host(path: Path) -> None:
     assert hosts <= allowed
 
 
-async def test_the_first_view_is_light(client: Client) -> None:
-    """HTML, style and modules of the grid stay in the budget, and hls.js is not among them."""
-    addresses = [a for a in static(await (await client.get("/")).text()) if a.startswith("/static/")]
+@pytest.mark.parametrize("path", ["/", "/cameras/yard"])
+async def test_the_first_view_is_light(client: Client, path: str) -> None:
+    """HTML, style and modules of a page stay in the budget, and hls.js is not among them."""
+    addresses = [a for a in static(await (await client.get(path)).text()) if a.startswith("/static/")]
     assert addresses
     assert not any(HLS_LIBRARY in address for address in addresses)
 
     bodies = [
         await (await client.get(address, headers={"Accept-Encoding": "gzip"})).read()
-        for address in {"/", *addresses}
+        for address in {path, *addresses}
     ]
 
     assert sum(map(len, bodies)) <= BUDGET_BYTES
@@ -371,6 +384,7 @@ def test_a_missing_hls_library_is_said_at_start(tmp_path: Path, caplog: pytest.L
         (tmp_path / folder).mkdir()
     (tmp_path / "words" / "en.json").write_text("{}")
     (tmp_path / "templates" / "player.js").write_text("")
+    (tmp_path / "static" / "early.js").write_text("")
 
     Pages(tmp_path)
 

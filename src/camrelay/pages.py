@@ -4,11 +4,13 @@ Rules: a page holds no camera's data and nobody's token; its scripts ask the API
 authority. Of whoever is signed in it knows the name and the role, so that it shows what they may open.
 Files are read once, at start, and asking for one is a dictionary lookup.
 They are addressed under the version of all of them together, so browsers may keep them for good. Nothing on
-a page comes from another host, and no script or style stands inside a page.
+a page comes from another host. No style stands inside a page, and one script: early.js, in a camera's page,
+which its policy names by hash.
 """
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import json
@@ -57,14 +59,14 @@ _CONTENT_TYPES = {
 _SHORTEN: dict[str, Callable[[str], str]] = {".css": rcssmin.cssmin, ".js": rjsmin.jsmin}
 
 _POLICY = (
-    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "default-src 'self'; script-src {scripts}; style-src 'self'; img-src 'self' data: blob:; "
     "media-src 'self' blob:; connect-src 'self'; font-src 'none'; object-src 'none'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors {ancestors}"
 )
 
 _PAGE_HEADERS = {
     "Cache-Control": "no-cache",
-    "Content-Security-Policy": _POLICY.format(ancestors="'none'"),
+    "Content-Security-Policy": _POLICY.format(scripts="'self'", ancestors="'none'"),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
@@ -123,6 +125,8 @@ class Pages:
             for name, file in _catalogue(language, words).items()
         }
         self._files = _read_files(directory / "static")
+        self._early = self._files.pop("early.js").body.decode()
+        self._camera_headers = _allowing(self._early)
         self.version = _version(self._files | self._catalogues)
         if HLS_LIBRARY not in self._files:
             logger.warning("hls.js is not built: pages play WebRTC only until `make` has built it")
@@ -170,7 +174,8 @@ class Pages:
 
     async def camera(self, request: web.Request) -> web.Response:
         """One camera. Whether it exists is the API's secret, so every well-formed id has a page."""
-        return self._page(request, "camera.html", _PAGE_HEADERS, camera=request.match_info["camera"])
+        camera = request.match_info["camera"]
+        return self._page(request, "camera.html", self._camera_headers, camera=camera, early=self._early)
 
     async def find(self, request: web.Request) -> web.Response:
         """Finding and adding cameras. Whether somebody may is the API's to say."""
@@ -221,7 +226,8 @@ class Pages:
         camera = request.match_info["camera"]
         origins = self._origins(camera)
         ancestors = "*" if origins is None else " ".join(("'self'", *origins))
-        headers = {**_EMBED_HEADERS, "Content-Security-Policy": _POLICY.format(ancestors=ancestors)}
+        policy = _POLICY.format(scripts="'self'", ancestors=ancestors)
+        headers = {**_EMBED_HEADERS, "Content-Security-Policy": policy}
         return self._page(request, "embed.html", headers, camera=camera)
 
     async def player(self, request: web.Request) -> web.Response:
@@ -294,6 +300,13 @@ def preferred(accepted: str, known: Iterable[str]) -> str:
             continue
     liked = (language for weight, _, language in sorted(wishes) if weight < 0)
     return next((language for language in liked if language in known), LANGUAGE)
+
+
+def _allowing(script: str) -> dict[str, str]:
+    """The headers of a page that holds this script (CSP Level 3 §6.7.2)."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = _POLICY.format(scripts=f"'self' 'sha256-{digest}'", ancestors="'none'")
+    return {**_PAGE_HEADERS, "Content-Security-Policy": policy}
 
 
 def _read_words(directory: Path) -> dict[str, dict[str, Any]]:

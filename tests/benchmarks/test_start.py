@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.chromium import Shown
 from benchmarks.start import lateness
+from benchmarks.visitor import Shown
 
 
 def test_a_picture_is_as_late_as_its_sending_is_long_ago() -> None:

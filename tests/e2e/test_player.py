@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -86,6 +87,34 @@ async def test_the_page_of_a_camera_asks_for_its_picture_at_once_and_once(relay:
     await state(page, "live")
     assert [url.rpartition("/")[2] for url in posted] == ["sessions", "whep"]
     assert await page.evaluate("() => camrelayHeadStart.camera") == "cam1"
+
+
+async def test_the_picture_of_a_camera_does_not_wait_for_its_player(relay: Relay, page: Page) -> None:
+    """The page shows it while its modules are still on their way; the player then takes it in as it runs."""
+    await page.goto(relay.url(f"/cameras/cam1#token={await relay.token('cam1')}"))
+    await state(page, "live")
+    modules: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def hold(route: Route) -> None:
+        await modules
+        await route.continue_()
+
+    await page.route("**/player.js", hold)
+    await page.reload(wait_until="commit")
+    await page.wait_for_function("() => document.querySelector('camera-player > video')?.currentTime > 0.5")
+    assert await page.evaluate(f"() => {PLAYER}.shadowRoot") is None
+    await page.evaluate("""() => {
+      globalThis.first = document.querySelector("camera-player > video");
+      for (const name of ["emptied", "pause"]) {
+        first.addEventListener(name, () => (first.dataset.fault = name));
+      }
+    }""")
+    modules.set_result(None)
+
+    await state(page, "live")
+    assert await page.evaluate(f"() => {PLAYER}.shadowRoot.querySelector('video') === first")
+    assert await page.evaluate("() => [first.dataset.fault, first.paused]") == [None, False]
+    await viewers(relay, 1)
 
 
 async def test_hls_plays_where_webrtc_brings_no_picture(relay: Relay, page: Page) -> None:

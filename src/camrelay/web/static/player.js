@@ -11,7 +11,7 @@
 //
 // While it is hidden or scrolled away it holds no stream, only its last picture.
 
-import { hasBegun } from "./head_start.js";
+import { hasBegun, screen } from "./head_start.js";
 import { Playback } from "./playback.js";
 import { label, MARKUP, shape, STATE_SHAPE, STYLE } from "./player_look.js";
 import * as text from "./text.js";
@@ -63,6 +63,7 @@ export class CameraPlayer extends HTMLElement {
     super();
     this.#root.adoptedStyleSheets = [sheet];
     this.#root.innerHTML = MARKUP;
+    this.#takeIn(screen());
     label(this.#root);
     this.#internals.role = "region";
     this.#playback = new Playback(this.#part("video"), (state, detail) => this.#show(state, detail));
@@ -273,7 +274,8 @@ export class CameraPlayer extends HTMLElement {
 
   async #recallPicture() {
     const source = storage((kept) => kept.getItem(this.#key));
-    if (!source || this.#part(".stage").dataset.still) return;
+    const isShowing = this.#part("video").readyState >= HTMLMediaElement.HAVE_CURRENT_DATA;
+    if (!source || isShowing || this.#part(".stage").dataset.still) return;
     const picture = new Image();
     picture.src = source;
     await picture.decode().catch(() => {});
@@ -296,6 +298,13 @@ export class CameraPlayer extends HTMLElement {
   #name() {
     const title = this.status?.title || this.#playback.camera;
     this.#internals.ariaLabel = say("player.region", { title });
+  }
+
+  /** The <video> that stood in for this player, with its picture. */
+  #takeIn(video) {
+    if (video?.parentNode !== this) return;
+    video.setAttribute("part", "video");
+    this.#part("video").replaceWith(video);
   }
 
   /** A right that has ended covers the last picture too. */

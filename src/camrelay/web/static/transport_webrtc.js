@@ -24,7 +24,6 @@ export const canPlayWebrtc = () => "RTCPeerConnection" in globalThis;
  * `failed` is a promise that only ever rejects, with the Problem that ended the viewing.
  */
 export class WebrtcViewing {
-  stream = new MediaStream();
   #fail;
   failed = new Promise((_, reject) => (this.#fail = reject));
   #offered;
@@ -34,8 +33,9 @@ export class WebrtcViewing {
   #lostTimer = 0;
 
   constructor(begun = null) {
-    const { connection, offered } = begun ?? connect();
+    const { connection, stream = new MediaStream(), offered } = begun ?? connect();
     this.connection = connection;
+    this.stream = stream;
     this.failed.catch(() => {}); // whoever races it sees the failure; nobody is obliged to
     connection.onconnectionstatechange = () => this.#follow(connection.connectionState);
     if (begun) {
@@ -131,7 +131,7 @@ export async function openWebrtc(video, url, { signal, viewing }) {
     signal.throwIfAborted();
     throw error;
   }
-  video.srcObject = stream;
+  if (video.srcObject !== stream) video.srcObject = stream; // the same again would begin anew
   return {
     kind: "webrtc",
     failed,
