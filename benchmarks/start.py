@@ -12,6 +12,10 @@ page's HTML is there, until which the browser has prepared a process for it; the
 media session; the WHEP offer goes out; its answer is there; the first picture is shown. What comes after the
 offer is the relay's and the decoder's.
 
+A machine that its host stops for a while stops the browser too. On each core a program that does nothing
+tells when that was; the starts during which neither was late by more than 20 ms in all are told apart as
+undisturbed.
+
 How far behind live the picture is afterwards is not an estimate. A WHEP load client watches the same camera;
 camrelay gives all viewers of a camera the same RTP timestamps, so the client's reading of the camera's
 clock tells when the camera sent the picture that Chromium shows at a moment. Relay, browser and decoder
@@ -25,12 +29,14 @@ import argparse
 import asyncio
 import random
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from benchmarks import chromium
 from benchmarks.command import Run, execute
 from benchmarks.feed import Feed
+from benchmarks.lateness import Idle, Span, within_s
 from benchmarks.percentile import percentile
 from benchmarks.result import Cell, Table
 from benchmarks.servers.camrelay import Camrelay
@@ -41,6 +47,9 @@ from camrelay.simulate.options import Picture
 OWED = {
     "p5_chromium_start_p50_ms": "ms",
     "p5_chromium_start_p99_ms": "ms",
+    "p5_chromium_start_undisturbed_p50_ms": "ms",
+    "p5_chromium_start_undisturbed_p99_ms": "ms",
+    "p5_chromium_undisturbed_joins": "joins",
     "p5_chromium_new_visitor_p50_ms": "ms",
     "p5_chromium_after_offer_p50_ms": "ms",
     "p5_chromium_after_offer_p99_ms": "ms",
@@ -50,6 +59,12 @@ OWED = {
 }
 
 QUICK = ["--gops", "1", "--joins", "1", "--new", "0", "--stay", "1"]
+
+#: A look every millisecond takes the browser's core from it, and a third more time for its first picture.
+_LOOK_S = 0.02
+
+#: A start is undisturbed up to this: less is the browser's own use of the cores.
+_DISTURBED_S = 0.02
 
 #: Pictures of the first moments are those of the GOP so far, shown late by design.
 _SETTLE_MS = 500
@@ -61,6 +76,7 @@ class Joins(NamedTuple):
     gop_s: float
     is_new: bool
     shown: list[Shown]
+    undisturbed: list[float]
     behind: list[float]
     failed: int
 
@@ -89,19 +105,39 @@ def lateness(shown: Shown, clocks: dict[int, int]) -> list[float]:
     ]
 
 
+def undisturbed(shown: Iterable[Shown], *idle: Sequence[Span]) -> list[float]:
+    """The starts, in milliseconds, during which no program that does nothing was kept from it."""
+    to_monotonic_s = time.monotonic() - time.time()
+    found = []
+    for each in shown:
+        took_ms = each.pictures[0][0]
+        first = each.began_ms / 1000 + to_monotonic_s
+        last = first + took_ms / 1000
+        if all(within_s(spans, first, last) <= _DISTURBED_S for spans in idle):
+            found.append(took_ms)
+    return found
+
+
 async def joins(run: Run, browser: Visitor, gop_s: float) -> list[Joins]:
     """A camera, a relay, and one page after another."""
     options = run.options
     picture = Picture(bitrate_bps=options.bitrate, gop_pictures=round(gop_s * 25))
     server = Camrelay(run.directory / f"gop{gop_s:g}", run.cores.server)
-    async with Feed(run.directory, run.cores.load, picture=picture) as feed, Crowd(sample_every=1) as crowd:
+    async with (
+        Feed(run.directory, run.cores.load, picture=picture) as feed,
+        Crowd(sample_every=1, look_s=_LOOK_S) as crowd,
+        Idle(run.cores.server, run.directory / "idle_server.log") as one,
+        Idle(run.cores.load, run.directory / "idle_load.log") as other,
+    ):
         await server.start({"cam1": feed.url()})
         run.result.servers["camrelay"] = server.settings
         try:
             await crowd.join(server.whep("cam1"), 1, per_second=1)
             url = f"{server.url}/cameras/cam1"
-            known = await join(run, browser, crowd, url, Joins(gop_s, False, [], [], 0), options.joins)
-            new = await join(run, browser, crowd, url, Joins(gop_s, True, [], [], 0), options.new)
+            known = await join(run, browser, crowd, url, Joins(gop_s, False, [], [], [], 0), options.joins)
+            new = await join(run, browser, crowd, url, Joins(gop_s, True, [], [], [], 0), options.new)
+            for each in (known, new):
+                each.undisturbed.extend(undisturbed(each.shown, one.spans, other.spans))
         finally:
             await server.stop()
     run.say(f"GOP {gop_s:g} s: p50 of {len(known.starts)} joins {percentile(known.starts, 50):.0f} ms")
@@ -152,12 +188,14 @@ def summarize(run: Run, found: Sequence[Joins]) -> None:
     known = [each for each in found if not each.is_new]
     for name, values in (
         ("start", [start for each in known for start in each.starts]),
+        ("start_undisturbed", [start for each in known for start in each.undisturbed]),
         ("after_offer", [part for each in known for part in each.after_offer]),
         ("behind", [late for each in known for late in each.behind]),
     ):
         for percent in (50, 99):
             value = percentile(values, percent) if values else None
-            result.figure(f"p5_chromium_{name}_p{percent}_ms", value, "ms", "no picture was shown")
+            result.figure(f"p5_chromium_{name}_p{percent}_ms", value, "ms", "no such picture was shown")
+    result.figure("p5_chromium_undisturbed_joins", sum(len(each.undisturbed) for each in known), "joins")
     starts = [start for each in found if each.is_new for start in each.starts]
     value = percentile(starts, 50) if starts else None
     result.figure("p5_chromium_new_visitor_p50_ms", value, "ms", "no picture was shown")
@@ -170,6 +208,8 @@ def summarize(run: Run, found: Sequence[Joins]) -> None:
             percentile([shown.posted_ms for shown in each.shown], 50),
             percentile([shown.answered_ms for shown in each.shown], 50),
             *(percentile(each.starts, percent) for percent in (50, 99)),
+            len(each.undisturbed),
+            *(percentile(each.undisturbed, percent) if each.undisturbed else None for percent in (50, 99)),
             *(percentile(each.after_offer, percent) for percent in (50, 99)),
             *(percentile(each.behind, percent) for percent in (50, 99)),
         ]
@@ -178,7 +218,8 @@ def summarize(run: Run, found: Sequence[Joins]) -> None:
     ]  # fmt: skip
     columns = [
         "GOP s", "visitor", "joins", "failed", "HTML p50 ms", "session asked p50 ms", "offer p50 ms",
-        "answer p50 ms", "picture p50 ms", "p99 ms", "after the offer p50 ms", "p99 ms",
+        "answer p50 ms", "picture p50 ms", "p99 ms",
+        "undisturbed", "p50 ms", "p99 ms", "after the offer p50 ms", "p99 ms",
         "behind live p50 ms", "p99 ms",
     ]  # fmt: skip
     result.tables = [Table("The first picture in Chromium", columns, rows)]

@@ -24,9 +24,6 @@ from benchmarks.whep.mmsg import Datagrams, dropped
 from benchmarks.whep.sample import Sample
 from benchmarks.whep.viewer import JoinFailed, Sampling, Viewer
 
-#: Between two looks at the viewers that play.
-_LOOK_INTERVAL_S = 0.001
-
 #: Sockets served before other callbacks of the event loop get their turn.
 _BATCH = 512
 
@@ -60,6 +57,7 @@ class Crowd:
         decode_every: each n-th of those decodes pictures too.
         address: the local one of every viewer; another than loopback only for servers that refuse it.
         reports_s: seconds between receiver reports of a viewer, as browsers send them; 0 for none.
+        look_s: seconds between two looks at the viewers that play.
     """
 
     def __init__(
@@ -70,12 +68,14 @@ class Crowd:
         decode_every: int = 10,
         address: str = "127.0.0.1",
         reports_s: float = 1.0,
+        look_s: float = 0.001,
     ) -> None:
         self._address = address
         self._datagrams = Datagrams(gro=gro)
         self._sample_every = sample_every
         self._decode_every = decode_every
         self._reports_s = reports_s
+        self._look_s = look_s
         self._certificate = Certificate()
         #: Viewers on their way to the first packet, whose moment counts: the event loop waits for these.
         self._joining = select.epoll()
@@ -192,7 +192,7 @@ class Crowd:
 
     async def _look(self) -> None:
         while True:  # Not for an event: see above.
-            pause_s = 0 if self._drain(self._playing) == _BATCH else _LOOK_INTERVAL_S
+            pause_s = 0 if self._drain(self._playing) == _BATCH else self._look_s
             await asyncio.sleep(pause_s)
 
     def _drain(self, epoll: select.epoll) -> int:
