@@ -25,6 +25,9 @@ from benchmarks import chromium
 #: A tab that opens keeps the browser's own interface busy for a while, whatever is then shown in it.
 _TAB_OPENS_S = 0.5
 
+#: A page that somebody comes from is there and shows its pictures.
+_LOOKED_AT_S = 2.5
+
 #: Nothing is asked of a page before: that would take its time.
 _LEFT_ALONE_S = 1.0
 _ASKED_EVERY_S = 0.25
@@ -104,8 +107,11 @@ class Visitor:
         """Closes what is open of a person and drops all they had."""
         await self._call("Target.disposeBrowserContext", browserContextId=person)
 
-    async def watch(self, person: str, url: str, seconds: float) -> Shown:
+    async def watch(self, person: str, url: str, seconds: float, *, coming_from: str = "") -> Shown:
         """Opens a page in a tab of its own; closes it some seconds after it was seen to show a picture.
+
+        Args:
+            coming_from: a page that the tab shows before, instead of none.
 
         Raises:
             VisitFailed: none came.
@@ -117,6 +123,9 @@ class Visitor:
             await self._call("Page.enable", page)
             await self._call("Page.addScriptToEvaluateOnNewDocument", page, source=_WATCH)
             await asyncio.sleep(_TAB_OPENS_S)
+            if coming_from:
+                await self._call("Page.navigate", page, url=coming_from)
+                await asyncio.sleep(_LOOKED_AT_S)
             await self._call("Page.navigate", page, url=url)
             await asyncio.sleep(_LEFT_ALONE_S)
             await self._picture(page)
