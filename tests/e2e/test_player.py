@@ -87,6 +87,9 @@ async def test_the_page_of_a_camera_asks_for_its_picture_at_once_and_once(relay:
     await state(page, "live")
     assert [url.rpartition("/")[2] for url in posted] == ["sessions", "whep"]
     assert await page.evaluate("() => camrelayHeadStart.camera") == "cam1"
+    # What was taken is nobody's any more, also not that of a timer that knows no camera.
+    module = """import(document.querySelector("link[href$='head_start.js']").href)"""
+    assert await page.evaluate(f"async () => (await {module}).hasBegun()") is False
 
 
 async def test_the_picture_of_a_camera_does_not_wait_for_its_player(relay: Relay, page: Page) -> None:

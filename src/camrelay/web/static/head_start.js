@@ -7,7 +7,7 @@ const UNCLAIMED_MS = 10_000;
 let begun = globalThis.camrelayHeadStart ?? null;
 
 /** Whether something was begun for `camera` that nobody has taken yet. */
-export const hasBegun = (camera) => begun?.camera === camera;
+export const hasBegun = (camera) => begun !== null && begun.camera === camera;
 
 /** The <video> in which the page shows what was begun, or null. */
 export const screen = () => begun?.video ?? null;
