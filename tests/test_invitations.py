@@ -50,6 +50,8 @@ class Post:
         self.mailing = Mailing(
             self.options, database, seal, self.site.store, self.sharing, Pages().letter_words
         )
+        # Letters go by the time of day; so does whoever asks for one.
+        self.site.clock.utc_us = time.time_ns() // 1000
         self.site.administration._write_to = self.mailing.invitations.write_to
         self.site.routes += [*self.sharing.routes(), *self.mailing.invitations.routes()]
         accounts = self.site.accounts
