@@ -163,7 +163,7 @@ async def join(run: Run, browser: Visitor, crowd: Crowd, site: str, found: Joins
     person = await browser.person()
     for number in range(count if found.kind == "new" else count + bool(count)):
         await asyncio.sleep(moments.uniform(0, found.gop_s))
-        if found.kind == "new":
+        if number and found.kind == "new":
             await browser.forget(person)
             person = await browser.person()
         coming_from = f"{site}/" if found.kind == "from grid" else ""

@@ -38,6 +38,9 @@ _PATIENCE_S = 20.0
 #: A browser that says nothing for this long is gone.
 _ANSWER_S = 20.0
 
+#: One that is asked to end and does not is killed after this long.
+_END_S = 8.0
+
 #: Notes every picture of every <video> that is given a stream: when it was handed to the compositor, in
 #: milliseconds since the navigation began, and its RTP timestamp.
 _WATCH = """
@@ -194,8 +197,7 @@ async def visitor(directory: Path, cores: Collection[int]) -> AsyncIterator[Visi
             finally:
                 found.close()
     finally:
-        process.terminate()
-        await asyncio.to_thread(process.wait)
+        await asyncio.to_thread(_end, process)
 
 
 def _launch(directory: Path, cores: Collection[int]) -> subprocess.Popen[bytes]:
@@ -210,6 +212,15 @@ def _launch(directory: Path, cores: Collection[int]) -> subprocess.Popen[bytes]:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     finally:
         os.sched_setaffinity(0, mine)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_END_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _address(directory: Path) -> str:

@@ -21,6 +21,8 @@ with atheris.instrument_imports(include=["aioice.stun", "aiortc.sdp", "camrelay"
 
 def main() -> None:
     """Runs until libFuzzer ends the process: 0 when nothing raised what it should not."""
+    if len(sys.argv) < 3 or sys.argv[1] not in TARGETS:
+        sys.exit(__doc__)
     name, folder, *options = sys.argv[1:]
     target, seeds = TARGETS[name]
     corpus, slow = Path(folder, "corpus"), Path(folder, "slow")

@@ -1,6 +1,6 @@
 """Thousands of WHEP viewers in one process on one core.
 
-Sockets of viewers that play are looked at every millisecond, through an epoll that nobody waits for. Were
+Sockets of viewers that play are looked at by the clock, through an epoll that nobody waits for. Were
 this process woken by packets, the sender's kernel would do the waking, a seventh of its time, and viewers who
 are elsewhere never make it do that. Delays come from the kernel's stamps and do not notice.
 
